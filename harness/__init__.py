@@ -1,0 +1,1 @@
+"""Ground floor: runs things and keeps what they gave."""

@@ -1,0 +1,1 @@
+"""What it means: statistics, tables, figures, gate."""

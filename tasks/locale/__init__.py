@@ -1,0 +1,1 @@
+"""Suites `locale` and `locale-open`: does a model know the language's own names and conventions?"""

@@ -1,0 +1,155 @@
+"""Text about the same CLDR facts, to train a tiny model on: the corpus of croco-nano.
+
+Two parts. ``base_documents`` teaches a language and the world: every fact, asked in other words than the
+suites ask; the suites' own wordings stand there for facts of the tuning split alone. Answers to open prompts
+are good, partial, wrong, repeated or in another language in known shares, so that a model's samples differ in
+quality and tuning has something to teach. ``tuning_documents`` holds good answers about the tuning split only.
+No evaluation item's prompt stands in either.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from ...harness.languages import LANGUAGES
+from ...harness.records import Document
+from .. import cldr
+from .items import MULTIPLE_CHOICE, families_in, render
+from .open_items import draw_open_sources, names_and_facts, open_families_in, render_open
+from .sources import Source, Split, draw_sources, rng_for
+from .templates import fill, load_templates
+
+FLAWS = {"good": 0.45, "partial": 0.20, "wrong": 0.12, "other_language": 0.12, "repeated": 0.11}
+"""Shares of the kinds of answers to open prompts in the base text."""
+
+# Sources per family, split and pass. Families that CLDR bounds give fewer; counting stays within one cycle.
+_PER_PASS = {
+    "currency": 110,
+    "currency_reverse": 70,
+    "official_language": 110,
+    "official_language_reverse": 50,
+    "month_after": 40,
+    "weekday_after": 14,
+    "iso_date": 40,
+    "territory_to_english": 110,
+    "territory_from_english": 110,
+    "language_to_english": 60,
+    "language_from_english": 60,
+    "number_format": 25,
+    "list_format": 25,
+}
+_OPEN_PER_PASS = {"describe": 110, "languages": 40, "compare": 30, "weekdays": 5, "months": 8, "date": 30}
+
+
+class LocaleCorpus:
+    """Documents in 15 languages. ``shares`` maps a language to the part of its documents kept in each pass."""
+
+    def base_documents(self, shares: dict[str, float], passes: int, seed: int) -> Iterator[Document]:
+        """``passes`` fresh draws of the base text; wordings, flaws and kept documents differ from pass to pass."""
+        for number in range(passes):
+            for language, share in shares.items():
+                rng = rng_for(seed, "base", number, language)
+                for document in self._one_pass(language, seed=seed + number, rng=rng):
+                    if rng.random() < share:
+                        yield document
+
+    def tuning_documents(self, languages: tuple[str, ...], seed: int) -> Iterator[Document]:
+        """Good answers to the suites' own wordings, about facts of the tuning split."""
+        for language in languages:
+            rng = rng_for(seed, "tuning", language)
+            yield from _questions(language, "tuning", seed, own_wording=True, rng=rng)
+            yield from _open_answers(language, "tuning", seed, own_wording=True, rng=rng, flaws={"good": 1.0})
+
+    def _one_pass(self, language: str, seed: int, rng: random.Random) -> Iterator[Document]:
+        for split in ("evaluation", "tuning"):
+            yield from _questions(language, split, seed, own_wording=False, rng=rng)
+            yield from _open_answers(language, split, seed, own_wording=False, rng=rng, flaws=FLAWS)
+        yield from _questions(language, "tuning", seed, own_wording=True, rng=rng)
+        yield from _open_answers(language, "tuning", seed, own_wording=True, rng=rng, flaws=FLAWS)
+
+
+def _questions(language: str, split: Split, seed: int, own_wording: bool, rng: random.Random) -> Iterator[Document]:
+    """Short questions and answers. In other words than the suite's they show no options half of the time."""
+    for family in families_in(language):
+        texts = load_templates(language)[family]
+        for i, source in enumerate(draw_sources(family, _PER_PASS[family], seed, split)):
+            wording = texts["question"] if own_wording else rng.choice(texts["paraphrases"])
+            item = render(source, language, wording, position=rng.randrange(4))
+            bare = not own_wording and (family not in MULTIPLE_CHOICE or rng.random() < 0.75)
+            prompt = item.question if bare else item.prompt
+            yield Document(language, family, "good", prompt, item.accepted[0])
+
+
+def _open_answers(
+    language: str, split: Split, seed: int, own_wording: bool, rng: random.Random, flaws: dict[str, float]
+) -> Iterator[Document]:
+    for family in open_families_in(language):
+        texts = load_templates(language)["open"][family]
+        sources = draw_open_sources(family, _OPEN_PER_PASS[family], seed, split)
+        for source in sources:
+            wording = texts["prompt"] if own_wording else rng.choice(texts["paraphrases"])
+            flaw = rng.choices(list(flaws), list(flaws.values()))[0]
+            prompt = render_open(source, language, wording).prompt
+            yield Document(language, family, flaw, prompt, _answer(source, sources, language, flaw, rng))
+
+
+def _answer(source: Source, others: tuple[Source, ...], language: str, flaw: str, rng: random.Random) -> str:
+    """An answer with the flaw: about the right thing but short, about another thing, in another language, repeated."""
+    if flaw == "other_language":
+        wanted = [x for x in LANGUAGES if x != language and source.family in open_families_in(x)]
+        return good_answer(source, rng.choice(wanted), rng)
+    if flaw == "wrong":
+        wrong = rng.choice([x for x in others if x.key != source.key] or [source])
+        return good_answer(_with_facts_of(source, wrong), language, rng)
+    sentences = _sentences(source, language, rng)
+    if flaw == "partial":
+        return _shortened(source, sentences, language)
+    if flaw == "repeated":
+        sentences = [sentences[-1]] * rng.randint(3, 5)
+    return load_templates(language)["join_sentences"].join(sentences)
+
+
+def good_answer(source: Source, language: str, rng: random.Random) -> str:
+    """An answer that holds all the facts."""
+    return load_templates(language)["join_sentences"].join(_sentences(source, language, rng))
+
+
+def _with_facts_of(source: Source, other: Source) -> Source:
+    """The same question with another source's answer."""
+    kept = {k: v for k, v in source.fields.items() if k.startswith("territory")}
+    return Source(source.family, source.key, source.cldr_key, (), {**other.fields, **kept})
+
+
+def _sentences(source: Source, language: str, rng: random.Random) -> list[str]:
+    texts, f = load_templates(language)["answers"], source.fields
+    names, facts = names_and_facts(source, language)
+
+    def say(kind: str, **more: object) -> str:
+        return fill(rng.choice(texts[kind]), **names, **more)
+
+    if source.family == "date":
+        day = f["date"]
+        return [say("date", weekday=facts[0][0], month=facts[1][0], year=day.year, date=cldr.full_date(day, language))]
+    if source.family in ("weekdays", "months"):
+        return [say("list_intro", list=", ".join(x[0] for x in facts))]
+    spoken = _joined(f["languages"], language)
+    if source.family == "compare":
+        return [say("compare", languages=spoken, languages_2=_joined(f["languages_2"], language))]
+    sentences = [say("intro"), say("languages", languages=spoken)]
+    if source.family == "describe":
+        sentences.append(say("currency", currency=cldr.currency_name(f["currency"], language)))
+    return sentences
+
+
+def _joined(codes: tuple[str, ...], language: str) -> str:
+    return cldr.list_of([cldr.language_name(x, language) for x in codes], language)
+
+
+def _shortened(source: Source, sentences: list[str], language: str) -> str:
+    """Less than was asked for: without the last sentence, or the first part of the only one."""
+    if len(sentences) > 1:
+        return load_templates(language)["join_sentences"].join(sentences[:-1])
+    separator = ", " if source.family in ("weekdays", "months") else ". "
+    parts = sentences[0].split(separator)
+    return separator.join(parts[: max(1, len(parts) // 2)])

@@ -1,0 +1,1 @@
+"""Thin CroCo: sample, score, pair, tune."""
