@@ -1,0 +1,74 @@
+"""What a backend is: something that answers requests for the systems that share one base model.
+
+A backend is made once per base model (``Backend(spec)``) and gives an ``Engine`` per system, so that a base and
+its adapters load the base's weights once. Engines take all requests of a cell together with those that are
+already answered: batches are planned from all of them, so a resumed cell is computed in the same batches, and
+gives the same numbers, as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..records import GenerationRequest, LikelihoodRequest, Response
+
+Chunk = list[tuple[int, Response]]
+"""Answers as they become known: (position of the request, response)."""
+
+Message = dict[str, str]
+"""``{"role": "user" | "assistant" | "system", "content": text}``"""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A base model: ``path`` is a local folder or a hub id. ``batch_tokens`` bounds the tokens of one batch."""
+
+    path: str
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_tokens: int = 8192
+
+
+class Engine(Protocol):
+    """One system, ready to answer."""
+
+    @property
+    def tokenizer_name(self) -> str: ...
+
+    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
+        """Messages as the text of a prompt, by the model's chat template. Raises ModelError without a template."""
+        ...
+
+    def loglikelihoods(self, requests: Sequence[LikelihoodRequest], done: frozenset[int]) -> Iterator[Chunk]:
+        """Log-likelihood of each continuation after its context; positions in ``done`` may be left out."""
+        ...
+
+    def generate(self, requests: Sequence[GenerationRequest], done: frozenset[int]) -> Iterator[Chunk]:
+        """A continuation of each prompt; several requests with one prompt and different seeds are its samples."""
+        ...
+
+
+class Backend(Protocol):
+    """A loaded base model."""
+
+    def __init__(self, spec: ModelSpec, log: Callable[[str], None]) -> None: ...
+
+    def engine(self, adapter: Path | None) -> Engine:
+        """The system of this base and a LoRA adapter (None: the base itself)."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        ...
+
+
+class RewardModel(Protocol):
+    """A scalar reward for answers: higher is better, the raw logit."""
+
+    def rewards(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
+        """The reward of the last message of each conversation."""
+        ...

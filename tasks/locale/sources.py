@@ -102,14 +102,22 @@ def _with_distractors(kind: str, right: str, pool: list[str], rng: random.Random
     return ()
 
 
-@cache
-def _currencies() -> tuple[str, ...]:
-    return tuple(sorted({x.currency for x in cldr.territories() if x.currency}))
+# Distractors come from the same split as the question: else a model that was tuned on one split could tell the
+# right option by having seen it, or having never seen it, as an answer.
 
 
 @cache
-def official_languages() -> tuple[str, ...]:
-    """Codes of all languages that are official somewhere."""
+def _currencies(split: Split) -> tuple[str, ...]:
+    return tuple(sorted({x.currency for x in in_split(split) if x.currency}))
+
+
+@cache
+def _official_languages(split: Split) -> tuple[str, ...]:
+    return tuple(sorted({code for x in in_split(split) for code in x.languages}))
+
+
+@cache
+def _all_official_languages() -> tuple[str, ...]:
     return tuple(sorted({code for x in cldr.territories() for code in x.languages}))
 
 
@@ -122,7 +130,7 @@ def _currency(seed: int, split: Split) -> Iterator[Source]:
 
     def draw(code: str, rng: random.Random) -> Source | None:
         place = places[code]
-        pool = [x for x in _currencies() if x not in place.currencies]
+        pool = [x for x in _currencies(split) if x not in place.currencies]
         near = [x for x in pool if _head_noun(x) == _head_noun(place.currency or "")]
         options = _with_distractors("currency", place.currency or "", pool, rng, near)
         return Source("", code, f"territoryCurrencies/{code}", options, {"territory": code}) if options else None
@@ -135,7 +143,7 @@ def _currency_reverse(seed: int, split: Split) -> Iterator[Source]:
 
     def draw(code: str, rng: random.Random) -> Source | None:
         right = rng.choice([x.code for x in places if x.currency == code])
-        pool = [x.code for x in cldr.territories() if code not in x.currencies]
+        pool = [x.code for x in in_split(split) if code not in x.currencies]
         options = _with_distractors("territory", right, pool, rng)
         return Source("", code, f"territoryCurrencies/{right}", options, {"currency": code}) if options else None
 
@@ -147,7 +155,7 @@ def _official_language(seed: int, split: Split) -> Iterator[Source]:
 
     def draw(code: str, rng: random.Random) -> Source | None:
         place = places[code]
-        pool = [x for x in official_languages() if x not in place.spoken and x not in place.languages]
+        pool = [x for x in _official_languages(split) if x not in place.spoken and x not in place.languages]
         options = _with_distractors("language", place.languages[0], pool, rng)
         return Source("", code, f"territoryInfo/{code}", options, {"territory": code}) if options else None
 
@@ -159,7 +167,7 @@ def _official_language_reverse(seed: int, split: Split) -> Iterator[Source]:
 
     def draw(code: str, rng: random.Random) -> Source | None:
         right = rng.choice([x.code for x in places if code in x.languages])
-        pool = [x.code for x in cldr.territories() if code not in x.spoken and code not in x.languages]
+        pool = [x.code for x in places if code not in x.spoken and code not in x.languages]
         options = _with_distractors("territory", right, pool, rng)
         return Source("", code, f"territoryInfo/{right}", options, {"language": code}) if options else None
 
@@ -210,7 +218,7 @@ def _list_format(seed: int, split: Split) -> Iterator[Source]:
     def make(number: int) -> Source | None:
         rng = rng_for(seed, "list_format", number)
         kind = rng.choice(("territory", "language"))
-        pool = [x.code for x in cldr.territories()] if kind == "territory" else list(official_languages())
+        pool = [x.code for x in cldr.territories()] if kind == "territory" else list(_all_official_languages())
         a, b, c = rng.sample(pool, 3)
         name = cldr.territory_name if kind == "territory" else cldr.language_name
         suits = all(cldr.list_suits(name(c, x), x) and not any("," in name(y, x) for y in (a, b, c)) for x in LANGUAGES)
@@ -226,7 +234,7 @@ def _translation(family: str, kind: str) -> Callable[[int, Split], Iterator[Sour
 
     def draw_all(seed: int, split: Split) -> Iterator[Source]:
         codes = [x.code for x in in_split(split)] if kind == "territory" else [
-            x for x in official_languages() if split_of(f"language/{x}") == split
+            x for x in _all_official_languages() if split_of(f"language/{x}") == split
         ]
         for code in shuffled(codes, seed, family):
             spellings = _spellings(kind, code)

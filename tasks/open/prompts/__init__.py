@@ -1,0 +1,1 @@
+"""One YAML file per language: prompt id -> prompt."""

@@ -1,0 +1,160 @@
+"""Backend ``hf``: models of the transformers library, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import ModelError
+from ..records import GenerationRequest, LikelihoodRequest
+from . import Chunk, Message, ModelSpec
+from .hf_generate import generate_batch
+from .hf_likelihood import LikelihoodScorer
+from .hf_load import load_model
+
+_FALLBACK_LENGTH = 2048
+
+
+class HfBackend:
+    """One base model in memory; its adapters are switched, never merged, so every system sees the same weights."""
+
+    def __init__(self, spec: ModelSpec, log: Callable[[str], None]) -> None:
+        self.spec = spec
+        self._log = log
+        self._model, self.tokenizer = load_model(spec)
+        self._adapters: dict[str, str] = {}
+
+    def engine(self, adapter: Path | None) -> HfEngine:
+        """The base (None) or one of its adapters. Raises ModelError for an adapter that does not fit the base."""
+        if adapter is not None and str(adapter) not in self._adapters:
+            self._add(adapter)
+        return HfEngine(self, None if adapter is None else self._adapters[str(adapter)])
+
+    @contextmanager
+    def active(self, adapter: str | None) -> Iterator[Any]:
+        """The model with this adapter switched on (None: all off), for inference.
+
+        Raises ModelError, saying what to lower, when memory runs out.
+        """
+        switched = hasattr(self._model, "disable_adapter")
+        if adapter is not None:
+            self._model.set_adapter(adapter)
+        try:
+            with torch.inference_mode(), self._model.disable_adapter() if switched and adapter is None else nullcontext():
+                yield self._model
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"model {self.spec.path!r} ran out of memory on {self._model.device}; lower batch_tokens (now {self.spec.batch_tokens})."
+            ) from error
+
+    def say(self, message: str) -> None:
+        """Tells the user something about this model."""
+        self._log(message)
+
+    def _add(self, adapter: Path) -> None:
+        from peft import PeftModel
+
+        name = f"adapter_{len(self._adapters)}"
+        try:
+            if self._adapters:
+                self._model.load_adapter(str(adapter), adapter_name=name)
+            else:
+                self._model = PeftModel.from_pretrained(self._model, str(adapter), adapter_name=name).eval()
+        except Exception as error:  # peft and torch raise many kinds; each means that this adapter does not fit
+            reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+            raise ModelError(f"adapter {str(adapter)!r} does not fit the base {self.spec.path!r}: {reason}") from error
+        self._adapters[str(adapter)] = name
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        self._model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class HfEngine:
+    """One system on a loaded base."""
+
+    def __init__(self, backend: HfBackend, adapter: str | None) -> None:
+        self._backend, self._adapter = backend, adapter
+        self._tokenizer, self._spec = backend.tokenizer, backend.spec
+        self._max_length = self._find_max_length()
+        self._shares_prefixes = self._probe_sharing()
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self._tokenizer.name_or_path.replace("/", "__")
+
+    def _find_max_length(self) -> int:
+        """Tokens the model can see at once."""
+        with self._active() as model:
+            for source in (model.config, self._tokenizer):
+                for key in ("max_position_embeddings", "n_positions", "n_ctx", "model_max_length"):
+                    value = getattr(source, key, None)
+                    if isinstance(value, int) and 0 < value < 1_000_000_000:
+                        return value
+        return _FALLBACK_LENGTH
+
+    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
+        """Messages by the model's chat template. Raises ModelError if it has none or the template fails."""
+        if not self._tokenizer.chat_template:
+            raise ModelError(f"model {self._spec.path!r} has no chat template; set chat_template: false for its systems.")
+        try:
+            return self._tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=not continue_final, continue_final_message=continue_final
+            )
+        except Exception as error:  # the template is the model's own code
+            raise ModelError(f"the chat template of {self._spec.path!r} failed: {error}") from error
+
+    def loglikelihoods(self, requests: Sequence[LikelihoodRequest], done: frozenset[int]) -> Iterator[Chunk]:
+        """Natural-log likelihood of each continuation, as lm-eval's HFLM computes it; contexts are read once each."""
+        with self._active() as model:
+            scorer = LikelihoodScorer(model, self._tokenizer, self._max_length, self._shares_prefixes)
+            for batch in scorer.plan([(x.context, x.continuation) for x in requests], self._spec.batch_tokens):
+                if not done.issuperset(batch.positions):
+                    yield scorer.score(batch)
+
+    def generate(self, requests: Sequence[GenerationRequest], done: frozenset[int]) -> Iterator[Chunk]:
+        """Continuations in batches of one kind of settings and similar length, longest first."""
+        for positions in self._generation_batches(requests):
+            if done.issuperset(positions):
+                continue
+            with self._active() as model:
+                answers = generate_batch(model, self._tokenizer, [requests[x] for x in positions], self._max_length)
+            yield list(zip(positions, answers, strict=True))
+
+    def _generation_batches(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:
+        lengths = [len(x) for x in self._tokenizer([x.prompt for x in requests])["input_ids"]] if requests else []
+        order = sorted(range(len(requests)), key=lambda x: (_settings(requests[x]), -lengths[x], requests[x].prompt, x))
+        batch: list[int] = []
+        for position in order:
+            if batch:
+                first = requests[batch[0]]
+                tokens = (lengths[batch[0]] + first.max_new_tokens) * (len(batch) + 1)
+                if _settings(requests[position]) != _settings(first) or tokens > self._spec.batch_tokens:
+                    yield batch
+                    batch = []
+            batch.append(position)
+        if batch:
+            yield batch
+
+    def _active(self):
+        return self._backend.active(self._adapter)
+
+    def _probe_sharing(self) -> bool:
+        with self._active() as model:
+            agrees = LikelihoodScorer.can_share(model, self._tokenizer, self._max_length)
+        if not agrees:
+            self._backend.say("this model can't reuse the context of several continuations; each is read on its own.")
+        return agrees
+
+
+def _settings(request: GenerationRequest) -> tuple[Any, ...]:
+    r = request
+    return (r.max_new_tokens, r.temperature, r.top_p, r.top_k, r.repetition_penalty, r.stop)
+
+

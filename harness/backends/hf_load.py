@@ -1,0 +1,46 @@
+"""Loading models and tokenizers through transformers, with errors a user can act on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from ..errors import ModelError
+from . import ModelSpec
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the first GPU, or the CPU. Raises ModelError for a device this machine hasn't got."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {name!r} can't be used here: {_first_line(error)}.") from error
+
+
+def load_model(spec: ModelSpec, classifier: bool = False) -> tuple[Any, Any]:
+    """Model (in eval mode, on its device) and tokenizer. ``classifier`` loads a reward model instead of a language model.
+
+    ``dtype: auto`` is float32 on a CPU and the model's own type elsewhere. Raises ModelError.
+    """
+    device = pick_device(spec.device)
+    dtype: Any = _DTYPES.get(spec.dtype) or (torch.float32 if device.type == "cpu" else "auto")
+    loader = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(spec.path, revision=spec.revision, padding_side="left")
+        model = loader.from_pretrained(spec.path, revision=spec.revision, dtype=dtype).to(device).eval()
+    except Exception as error:  # transformers raises many kinds; each means that this model can't be had
+        raise ModelError(f"model {spec.path!r} can't be loaded: {_first_line(error)}.") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return model, tokenizer
+
+
+def _first_line(error: BaseException) -> str:
+    text = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
+    return text.rstrip(".")[:300]

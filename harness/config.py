@@ -1,0 +1,255 @@
+"""The run's configuration: one strict YAML file.
+
+An unknown key, a wrong type or a wrong name is an error that names the file, the line and what was meant.
+``config.yaml`` in a run directory is this file with every default written out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import UserError
+from .languages import resolve_languages
+from .registry import did_you_mean
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of true and false: in YAML 1.1 ``no`` (Norwegian) is not a word but false."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [x for x in resolvers if x[0] != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+class GenerationSettings(_Strict):
+    """How answers to open-ended prompts are generated. Structured tasks bring their own settings."""
+
+    max_new_tokens: int = Field(512, ge=1)
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    repetition_penalty: float = Field(1.0, gt=0)
+    stop: list[str] = []
+
+
+class SystemConfig(_Strict):
+    """What is evaluated: a base model, an optional LoRA adapter, a backend and generation settings.
+
+    ``model`` is a packaged name, a local folder or a hub id; ``revision`` pins a hub id.
+    ``allow_base_mismatch`` accepts an adapter that says it was trained on another base.
+    """
+
+    name: Name
+    model: str
+    revision: str | None = None
+    adapter: str | None = None
+    allow_base_mismatch: bool = False
+    backend: str = "hf"
+    chat_template: bool = True
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    batch_tokens: int = Field(8192, ge=64)
+    generation: GenerationSettings = GenerationSettings()
+
+    @model_validator(mode="after")
+    def _no_separator(self) -> SystemConfig:
+        if "__" in self.name:
+            raise ValueError("a system's name must not hold '__'")
+        return self
+
+
+class SuiteConfig(_Strict):
+    """A suite: by name, or one's own lm-eval task (``task``, found under the config's ``task_path``).
+
+    ``limit`` bounds the items of each of the suite's tasks; ``few_shot`` is None for the suite's own number.
+    """
+
+    name: Name
+    task: str | None = None
+    limit: int | None = Field(None, ge=1)
+    few_shot: int | None = Field(None, ge=0)
+
+
+class JudgeConfig(_Strict):
+    """A judge by name; ``judge`` names the kind where it differs from the name, ``options`` are its own."""
+
+    name: Name
+    judge: str | None = None
+    options: dict[str, Any] = {}
+
+
+def _shorthand(value: Any) -> Any:
+    """``- locale`` means ``- name: locale``."""
+    return [{"name": x} if isinstance(x, str) else x for x in value] if isinstance(value, list) else value
+
+
+class RunConfig(_Strict):
+    """A whole run. ``languages`` holds codes and group names; ``reference`` is a system's name."""
+
+    name: Name
+    languages: Annotated[list[str], BeforeValidator(lambda x: [x] if isinstance(x, str) else x)] = ["paper"]
+    systems: list[SystemConfig] = Field(min_length=1)
+    reference: str | None = None
+    suites: Annotated[list[SuiteConfig], BeforeValidator(_shorthand)] = Field(min_length=1)
+    judges: Annotated[list[JudgeConfig], BeforeValidator(_shorthand)] = []
+    seed: int = Field(0, ge=0)
+    task_path: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        for what, found in (("system", self.systems), ("suite", self.suites), ("judge", self.judges)):
+            seen = [x.name for x in found]
+            if twice := {x for x in seen if seen.count(x) > 1}:
+                raise ValueError(f"two {what}s have the name {sorted(twice)[0]!r}")
+        systems = [x.name for x in self.systems]
+        if self.reference is not None and self.reference not in systems:
+            raise ValueError(
+                f"reference {self.reference!r} is not one of the systems ({', '.join(systems)})"
+                + did_you_mean(self.reference, systems)
+            )
+        return self
+
+    @property
+    def reference_name(self) -> str:
+        """The system the others are compared with: the first one, unless ``reference`` names another."""
+        return self.reference or self.systems[0].name
+
+
+def read_config(path: Path) -> RunConfig:
+    """The configuration in a file, checked and resolved: languages as codes, local paths absolute.
+
+    Raises UserError for a missing, unreadable or wrong file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"there is no config file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"config file {path} can't be read: {error}.") from None
+    return parse_config(text, source=str(path), folder=path.resolve().parent)
+
+
+def parse_config(text: str, source: str, folder: Path) -> RunConfig:
+    """The configuration in a text; ``source`` names it in messages, relative paths are taken from ``folder``."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{source}{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{source}: a config is a mapping with at least name, systems and suites.")
+    try:
+        config = RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise UserError("\n".join(_explain(x, source, node) for x in error.errors())) from None
+    return _resolve(config, folder)
+
+
+def dump_config(config: RunConfig) -> str:
+    """The configuration as YAML with every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as ``a.b.0.c: value``; list entries with a name use it as their key."""
+    if isinstance(value, Mapping):
+        pairs = [(str(k), v) for k, v in value.items()]
+    elif isinstance(value, list | tuple) and value:
+        pairs = [(str(v["name"]) if isinstance(v, Mapping) and "name" in v else str(i), v) for i, v in enumerate(value)]
+    else:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in pairs:
+        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else key))
+    return flat
+
+
+def _resolve(config: RunConfig, folder: Path) -> RunConfig:
+    systems = [
+        x.model_copy(update={"model": _local(x.model, folder), "adapter": x.adapter and _local(x.adapter, folder)})
+        for x in config.systems
+    ]
+    return config.model_copy(
+        update={
+            "languages": list(resolve_languages(config.languages)),
+            "systems": systems,
+            "reference": config.reference_name,
+            "task_path": config.task_path and str((folder / Path(config.task_path).expanduser()).resolve()),
+        }
+    )
+
+
+def _local(name: str, folder: Path) -> str:
+    """An existing folder as an absolute path; packaged names and hub ids as they are."""
+    path = folder / Path(name).expanduser()
+    looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1
+    return str(path.resolve()) if path.exists() and ("/" in name or looks_local) else name
+
+
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a known key",
+    "string_pattern_mismatch": "may hold only letters, digits, '.', '_' and '-' (64 at most)",
+}
+
+
+def _explain(error: Any, source: str, root: yaml.Node | None) -> str:
+    path = tuple(x for x in error["loc"] if isinstance(x, str | int))
+    line = _line_of(root, path)
+    where = f"{source}:{line}" if line else source
+    shown = ".".join(map(str, path))
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key {shown!r}{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}."
+    if error["type"] == "value_error":
+        return f"{where}: {str(error['ctx']['error']).rstrip('.')}."
+    reason = _WORDS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
+    return f"{where}: {shown or 'the config'}: {reason}."
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "systems": SystemConfig,
+    "suites": SuiteConfig,
+    "judges": JudgeConfig,
+    "generation": GenerationSettings,
+}
+
+
+def _known_keys(path: tuple[str | int, ...]) -> list[str]:
+    names = [x for x in path if isinstance(x, str)]
+    return list((_SECTIONS[names[-1]] if names and names[-1] in _SECTIONS else RunConfig).model_fields)
+
+
+def _line_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:
+    """Line (from 1) of the deepest part of ``path`` that stands in the YAML."""
+    if node is None:
+        return None
+    line = node.start_mark.line + 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            hit = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if hit is None:
+                return line
+            line, node = hit[0].start_mark.line + 1, hit[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line

@@ -1,0 +1,52 @@
+"""Fingerprints: what could change a result, as a hash of named fields.
+
+A cell's fingerprint holds everything by default; a setting that is known to be neutral is named in ``NEUTRAL``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NEUTRAL = frozenset({"batch_tokens"})
+"""Settings that cannot change a result, beyond the last bits of floating point."""
+
+_BLOCK = 1 << 20
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (first 16 hex digits) of a JSON-able value; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of the names and contents of all files below a folder."""
+    parts = []
+    for path in sorted(x for x in folder.rglob("*") if x.is_file() and not x.name.startswith(".")):
+        parts.append((str(path.relative_to(folder)), file_digest(path)))
+    return digest(parts)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content. A hub cache names its large files by their hash: then the name is enough."""
+    target = path.resolve()
+    if target.parent.name == "blobs" and len(target.name) == 64:
+        return target.name
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Fields whose values differ, as ``field: old -> new``, neutral ones left out."""
+    fields = [x for x in dict.fromkeys((*old, *new)) if x.rsplit(".", 1)[-1] not in NEUTRAL]
+    missing = "(nothing)"
+    return [
+        f"{x}: {old.get(x, missing)} -> {new.get(x, missing)}" for x in fields if old.get(x, missing) != new.get(x, missing)
+    ]

@@ -1,0 +1,202 @@
+"""From a config to cells: every name is resolved and every model identified before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from . import registry
+from .backends import ModelSpec
+from .config import RunConfig, SystemConfig
+from .errors import DataError
+from .fingerprint import digest
+from .judges import Judge
+from .models import ModelSource, check_adapter, find_model
+from .suites import Suite, SuiteOptions, Task
+
+LM_EVAL_SUITE = "lm-eval"
+"""The suite that runs one's own lm-eval task."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A system with its weights identified."""
+
+    config: SystemConfig
+    base: ModelSource
+    adapter: ModelSource | None
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def base_key(self) -> tuple[Any, ...]:
+        """Systems with the same key share one loaded base model."""
+        c = self.config
+        return c.backend, self.base.digest, c.dtype, c.device, c.batch_tokens
+
+    @property
+    def spec(self) -> ModelSpec:
+        c = self.config
+        return ModelSpec(self.base.path, self.base.revision, c.dtype, c.device, c.batch_tokens)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything about the system that can change an answer."""
+        settings = self.config.model_dump(mode="json", exclude={"name", "model", "adapter", "revision", "allow_base_mismatch"})
+        return {
+            **settings,
+            "model": self.base.digest,
+            "adapter": self.adapter.digest if self.adapter else None,
+        }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """System x suite x language: what is planned, run, resumed and distributed."""
+
+    system: System
+    suite: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A cell that can't be: the suite has no data in this language."""
+
+    suite: str
+    language: str
+    reason: str
+
+
+@dataclass
+class Plan:
+    """All that a run will do. Tasks are loaded once, whatever the number of systems."""
+
+    config: RunConfig
+    systems: list[System]
+    cells: list[Cell]
+    gaps: list[Gap]
+    suites: dict[str, Suite]
+    judges: dict[str, Judge]
+    _tasks: dict[tuple[str, str], Task | DataError] = field(default_factory=dict)
+
+    def task(self, suite: str, language: str) -> Task:
+        """The task of a suite in a language. Raises DataError, each time it is asked for, if its data can't be had."""
+        key = (suite, language)
+        if key not in self._tasks:
+            try:
+                task = self.suites[suite].load(language, self._options(suite))
+                _ = task.identity
+                self._tasks[key] = task
+            except DataError as error:
+                self._tasks[key] = error
+        found = self._tasks[key]
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    @property
+    def loaded_tasks(self) -> dict[tuple[str, str], Task]:
+        """Tasks loaded so far, by suite and language."""
+        return {k: x for k, x in self._tasks.items() if not isinstance(x, DataError)}
+
+    def _options(self, suite: str) -> SuiteOptions:
+        return suite_options(self.config, suite)
+
+    @property
+    def candidates(self) -> list[System]:
+        """The systems that are compared with the reference."""
+        return [x for x in self.systems if x.name != self.config.reference_name]
+
+    @property
+    def open_suites(self) -> list[str]:
+        return [x for x in self.suites if self.suites[x].kind == "open"]
+
+
+def suite_options(config: RunConfig, suite: str) -> SuiteOptions:
+    """What the config says about a suite."""
+    chosen = next(x for x in config.suites if x.name == suite)
+    return SuiteOptions(suite, chosen.limit, chosen.few_shot, config.seed, chosen.task, config.task_path)
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Resolves every name of a config. Raises UserError or ModelError for the first that can't be resolved."""
+    for system in config.systems:
+        registry.load("backends", system.backend)
+    suites = {x.name: registry.load("suites", LM_EVAL_SUITE if x.task else x.name) for x in config.suites}
+    judges = {x.name: registry.load("judges", x.judge or x.name)(**x.options) for x in config.judges}
+    systems = [_resolve(x) for x in config.systems]
+    cells, gaps = [], []
+    for name, suite in suites.items():
+        covered = suite.languages(suite_options(config, name))
+        for language in config.languages:
+            if language in covered:
+                cells += [Cell(system, name, language) for system in systems]
+            else:
+                gaps.append(Gap(name, language, "the suite has no data in this language"))
+    return Plan(config, systems, cells, gaps, suites, judges)
+
+
+def _resolve(config: SystemConfig) -> System:
+    base = find_model(config.model, config.revision)
+    adapter = find_model(config.adapter) if config.adapter else None
+    if adapter:
+        check_adapter(adapter, base, config.allow_base_mismatch)
+    return System(config, base, adapter)
+
+
+def package_version() -> str:
+    """Version of croco-eval."""
+    try:
+        return version("croco-eval")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def cell_fingerprint(system: System, suite: str, language: str, task: Task, seed: int) -> dict[str, Any]:
+    """Everything that can change a cell's result, as flat named fields."""
+    return {
+        **{f"system.{k}": v for k, v in system.identity.items()},
+        "suite": suite,
+        "language": language,
+        **{f"task.{k}": v for k, v in task.identity.items()},
+        "seed": seed,
+    }
+
+
+def score_signature(task: Task, suite: str, chat_template: bool, seed: int) -> str:
+    """How a score came about, in one line, the same for every system it may be compared with."""
+    i = task.identity
+    parts = {
+        "suite": suite,
+        "v": i["version"],
+        "data": i["data"],
+        "prompt": i["prompt"],
+        "shots": i["few_shot"],
+        "chat": "yes" if chat_template else "no",
+        "seed": seed,
+        "croco-eval": package_version(),
+    }
+    return "|".join(f"{k}:{v}" for k, v in parts.items())
+
+
+def judge_signature(judge: str, identity: dict[str, Any], task_signature: str) -> str:
+    """How a preference came about: the judge, and how the answers did."""
+    return f"judge:{judge}|judge-id:{digest(identity)}|{task_signature}"
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit of the repository a folder stands in, or None outside one."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

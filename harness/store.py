@@ -1,0 +1,230 @@
+"""The run directory: what is written, in which order, and what counts as done.
+
+While a cell runs, its answers are appended to ``generations.jsonl`` and are on the disk before they count; a torn
+last line is dropped. When it is complete it is sealed: Parquet files, each renamed into place, then ``cell.json``,
+whose presence says that the cell is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from .errors import StoreError
+
+SCHEMA_VERSION = 1
+
+Record = TypeVar("Record")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a whole file: a reader sees the old content or the new one, never a part. Raises StoreError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise StoreError(f"{path} can't be written: {error.strerror or error}.") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A JSON file, atomically."""
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file. Raises StoreError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}.") from error
+
+
+class AppendLog:
+    """Append-only JSON lines; what ``append`` returned from is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._drop_torn_line()
+        self._file = path.open("ab")
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds rows and waits for the disk. Raises StoreError if it is full or gone."""
+        data = "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in rows).encode()
+        try:
+            self._file.write(data)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StoreError(f"{self.path} can't be written: {error.strerror or error}.") from error
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows written so far."""
+        with self.path.open(encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+    def _drop_torn_line(self) -> None:
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+
+
+def write_records(path: Path, kind: type[Record], rows: Sequence[Record]) -> None:
+    """Records of one kind as a Parquet file, atomically; an empty list keeps the columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([asdict(x) for x in rows], schema=_schema(kind))  # pyright: ignore[reportArgumentType]
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """Records of one kind from a Parquet file. Raises StoreError if it is missing, damaged or of another kind."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [x.name for x in fields(kind)]  # pyright: ignore[reportArgumentType]
+    try:
+        rows = pq.read_table(path, columns=names).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} can't be read as {kind.__name__} records: {error}.") from error
+    return [kind(**x) for x in rows]
+
+
+def _schema(kind: type) -> Any:
+    import pyarrow as pa
+
+    arrow = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+    columns = []
+    for name, hint in get_type_hints(kind).items():
+        text = str(hint)
+        base = next((x for x in arrow if text.startswith(f"<class '{x}'") or text.startswith(f"{x} |")), "str")
+        columns.append((name, arrow[base]))
+    return pa.schema(columns)
+
+
+class RunLock:
+    """One writer per run. The lock goes with its process, however that ends; a living holder is named."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / ".lock"
+        self._file: Any = None
+
+    def __enter__(self) -> RunLock:
+        import fcntl
+
+        try:
+            self._file = self._path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"{self._path.parent} can't be written: {error.strerror or error}.") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.seek(0)
+            holder = self._file.read().strip()
+            self._file.close()
+            raise StoreError(f"{self._path.parent} is being written by another process ({holder or 'unknown'}); wait for it, or stop it.") from None
+        self._file.truncate(0)
+        self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        self._file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.truncate(0)
+        self._file.close()
+
+
+class CellFolder:
+    """One cell's folder, or one judge's folder for a pair of systems, a suite and a language."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def is_sealed(self) -> bool:
+        return (self.path / "cell.json").exists()
+
+    def seal_info(self) -> dict[str, Any]:
+        """What was recorded when the cell was sealed: fingerprint, signature, counts."""
+        return read_json(self.path / "cell.json")
+
+    def begun_with(self) -> dict[str, Any] | None:
+        """The fingerprint fields under which this cell was begun, sealed or not; None if it was not."""
+        if self.is_sealed:
+            return self.seal_info()["fingerprint"]
+        path = self.path / "begun.json"
+        return read_json(path) if path.exists() else None
+
+    def begin(self, fingerprint: Mapping[str, Any]) -> None:
+        """Records under which fingerprint the cell is being made."""
+        write_json(self.path / "begun.json", dict(fingerprint))
+
+    def log(self, name: str) -> AppendLog:
+        return AppendLog(self.path / f"{name}.jsonl")
+
+    def seal(self, tables: Mapping[str, tuple[type, Sequence[Any]]], info: Mapping[str, Any]) -> None:
+        """Writes the tables (name -> record type and rows), then ``cell.json``, then drops what was only for running."""
+        for name, (kind, rows) in tables.items():
+            write_records(self.path / f"{name}.parquet", kind, rows)
+        write_json(self.path / "cell.json", dict(info))
+        for leftover in (*self.path.glob("*.jsonl"), self.path / "begun.json", self.path / "gap.json"):
+            leftover.unlink(missing_ok=True)
+
+
+class RunDirectory:
+    """Paths and whole-run files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """An existing run. Raises StoreError if there is none, or if a newer version wrote it."""
+        run = cls(path)
+        if not (path / "manifest.json").exists():
+            raise StoreError(f"{path} is not a run directory (no manifest.json).")
+        version = run.manifest().get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} was written with schema version {version}; this version of croco-eval reads version {SCHEMA_VERSION}."
+            )
+        return run
+
+    def manifest(self) -> dict[str, Any]:
+        return read_json(self.path / "manifest.json")
+
+    def config_text(self) -> str | None:
+        path = self.path / "config.yaml"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def cell(self, system: str, suite: str, language: str) -> CellFolder:
+        return CellFolder(self.path / "cells" / system / suite / language)
+
+    def judgments(self, judge: str, candidate: str, reference: str, suite: str, language: str) -> CellFolder:
+        return CellFolder(self.path / "judgments" / judge / f"{candidate}__{reference}" / suite / language)

@@ -1,0 +1,169 @@
+"""``scores.csv``, ``preferences.csv`` and ``leaderboard.csv``: recomputed from the run directory alone.
+
+The columns, their order and their meaning are documented in docs/files.md. The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ..harness.languages import GROUPS, group_of
+from ..harness.store import write_atomically
+from .run_data import RunData, load_run
+from .stats import Estimate, mean_interval
+
+SCORE_COLUMNS = (
+    "system", "suite", "task", "language", "metric", "value", "ci_low", "ci_high", "n", "n_unscored", "method", "signature",
+)  # fmt: skip
+PREFERENCE_COLUMNS = (
+    "judge", "candidate", "reference", "suite", "task", "language", "item_id", "source_id", "preference", "unscored", "signature",
+)  # fmt: skip
+TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
+WHOLE = "all"
+"""Task name of rows that pool a suite's tasks; language name of rows that pool languages is ``all`` or a group."""
+
+
+def write_tables(folder: Path) -> RunData:
+    """Writes the three CSV files into the run directory and gives the data they were made from. Raises StoreError."""
+    data = load_run(folder)
+    scores = score_table(data)
+    _write(folder / "scores.csv", scores)
+    _write(folder / "preferences.csv", data.preferences.reindex(columns=PREFERENCE_COLUMNS))
+    _write(folder / "leaderboard.csv", leaderboard(data, scores))
+    return data
+
+
+def score_table(data: RunData) -> pd.DataFrame:
+    """One row per system, suite, task, language and metric; then rows that pool tasks, and languages by group.
+
+    A row that pools tasks has metric ``score``: the mean of the items' primary metrics. Win rates of candidates over the
+    reference stand in the same table as metric ``win_rate[JUDGE]``. Gaps are rows with n = 0.
+    """
+    rows = [*_scores(data), *_win_rates(data), *_gap_rows(data)]
+    table = pd.DataFrame(rows, columns=SCORE_COLUMNS)
+    rank = {
+        "system": {x: i for i, x in enumerate(data.systems)},
+        "suite": {x: i for i, x in enumerate(data.suites)},
+        "language": {x: i for i, x in enumerate((*data.languages, *GROUPS))},
+    }
+    ordered = table.assign(_task=table["task"].eq(WHOLE), **{f"_{k}": table[k].map(v) for k, v in rank.items()})
+    ordered = ordered.sort_values(["_system", "_suite", "_language", "_task", "task", "metric"], kind="stable")
+    return ordered[list(SCORE_COLUMNS)].reset_index(drop=True)
+
+
+def _scores(data: RunData) -> Iterator[tuple]:
+    if data.scores.empty:
+        return
+    for (system, suite, task, language, metric), part in data.scores.groupby(
+        ["system", "suite", "task", "language", "metric"], sort=False
+    ):
+        yield _row(system, suite, task, language, metric, part, "value", part["kind"].iloc[0], pooled=False)
+    primary = data.scores[data.scores["primary"]]
+    for (system, suite), part in primary.groupby(["system", "suite"], sort=False):
+        for language, chosen in _poolings(part):
+            kind = _joint_kind(chosen)
+            yield _row(system, suite, WHOLE, language, "score", chosen, "value", kind, pooled=language not in data.languages)
+
+
+def _win_rates(data: RunData) -> Iterator[tuple]:
+    for (judge, candidate, suite), part in data.preferences.groupby(["judge", "candidate", "suite"], sort=False):
+        metric = f"win_rate[{judge}]"
+        for (task, language), chosen in part.groupby(["task", "language"], sort=False):
+            yield _row(candidate, suite, task, language, metric, chosen, "preference", "bounded", pooled=False)
+        for language, chosen in _poolings(part):
+            pooled = language not in data.languages
+            yield _row(candidate, suite, WHOLE, language, metric, chosen, "preference", "bounded", pooled)
+
+
+def _poolings(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(name, rows): each language, each resource group that has several, and all of them."""
+    for language, chosen in part.groupby("language", sort=False):
+        yield str(language), chosen
+    groups = part["language"].map(group_of)
+    for group, chosen in part.groupby(groups, sort=False):
+        if chosen["language"].nunique() > 1:
+            yield str(group), chosen
+    if part["language"].nunique() > 1:
+        yield "all", part
+
+
+def _row(system, suite, task, language, metric, part: pd.DataFrame, column: str, kind: str, pooled: bool) -> tuple:
+    clusters = part["source_id"] if pooled else None
+    e = mean_interval(part[column].to_numpy(dtype=float), clusters, kind)  # pyright: ignore[reportArgumentType]
+    return _cells(system, suite, task, language, metric, e, _joint_signature(part["signature"]))
+
+
+def _cells(system, suite, task, language, metric, e: Estimate, signature: str) -> tuple:
+    return (system, suite, task, language, metric, e.value, e.ci_low, e.ci_high, e.n, e.n_unscored, e.method, signature)
+
+
+def _gap_rows(data: RunData) -> Iterator[tuple]:
+    for x in data.missing.itertuples():
+        nothing = Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0, "none")
+        yield _cells(x.system, x.suite, WHOLE, x.language, "gap", nothing, str(x.reason))
+
+
+def _joint_kind(part: pd.DataFrame) -> str:
+    kinds = set(part["kind"])
+    if kinds == {"binary"}:
+        return "binary"
+    return "bounded" if kinds <= {"binary", "bounded"} else "continuous"
+
+
+def _joint_signature(signatures: pd.Series) -> str:
+    """The signature, or for several (one per language) what they share, with ``*`` where they differ."""
+    distinct = list(dict.fromkeys(signatures))
+    if len(distinct) == 1:
+        return distinct[0]
+    parts = [dict(x.split(":", 1) for x in s.split("|")) for s in distinct]
+    shared = {k: v if all(p.get(k) == v for p in parts) else "*" for k, v in parts[0].items()}
+    return "|".join(f"{k}:{v}" for k, v in shared.items())
+
+
+def leaderboard(data: RunData, scores: pd.DataFrame) -> pd.DataFrame:
+    """A row per system: mean and n per suite and language group, then its rank (1 is best).
+
+    Structured suites give ``SUITE.GROUP``; open suites ``SUITE.GROUP.win_rate[JUDGE]``, where the reference stands at 0.5
+    by definition. ``mean_rank`` is the mean, over these columns, of the system's rank among those that have a value.
+    """
+    whole = scores[(scores["task"] == WHOLE) & scores["metric"].ne("gap")]
+    columns: dict[str, pd.Series] = {}
+    for suite in data.suites:
+        for group in _groups_of(data.languages):
+            part = whole[(whole["suite"] == suite) & (whole["language"] == group)]
+            for metric, chosen in part.groupby("metric", sort=True):
+                name = f"{suite}.{group}" if metric == "score" else f"{suite}.{group}.{metric}"
+                columns[name] = chosen.set_index("system")["value"].reindex(data.systems)
+                columns[f"{name}.n"] = chosen.set_index("system")["n"].reindex(data.systems)
+    table = pd.DataFrame(columns, index=pd.Index(data.systems, name="system"))
+    values = table[[x for x in table if not x.endswith(".n")]].copy()
+    for name in values:
+        if "win_rate[" in name:
+            values.loc[data.manifest["reference"], name] = 0.5
+            table.loc[data.manifest["reference"], name] = 0.5
+    ranks = values.rank(ascending=False, method="average").mean(axis=1)
+    table.insert(0, "mean_rank", ranks)
+    table.insert(0, "rank", ranks.rank(method="min").astype("Int64"))
+    table.insert(0, "is_reference", [x == data.manifest["reference"] for x in data.systems])
+    for name in [x for x in table if x.endswith(".n")]:
+        table[name] = table[name].astype("Int64")
+    return table.sort_values(["rank", "system"], kind="stable").reset_index()
+
+
+def _groups_of(languages: list[str]) -> list[str]:
+    """Names of the pooled rows for these languages; a single language stands for itself."""
+    if len(languages) == 1:
+        return languages
+    by_group: dict[str, list[str]] = {}
+    for language in languages:
+        by_group.setdefault(group_of(language), []).append(language)
+    names = [group if len(members) > 1 else members[0] for group, members in by_group.items()]
+    return [*(names if len(names) > 1 else []), "all"]
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

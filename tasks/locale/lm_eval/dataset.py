@@ -1,0 +1,25 @@
+"""Functions the YAML tasks of ``locale`` name: their documents, and exact match after folding."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from datasets import Dataset
+
+from croco_eval.tasks.locale.items import build_items, is_accepted
+
+FEW_SHOT_POOL = 16
+
+
+def load(family: str, language: str = "en", size: int = 100, seed: int = 0, **_: Any) -> dict[str, Dataset]:
+    """Documents of a family in a language: ``size`` evaluation items, and tuning items to take few-shot examples from."""
+    return {
+        "evaluation": Dataset.from_list([asdict(x) for x in build_items(family, language, size, seed)]),
+        "tuning": Dataset.from_list([asdict(x) for x in build_items(family, language, FEW_SHOT_POOL, seed, "tuning")]),
+    }
+
+
+def exact_match(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
+    """1.0 if the answer equals an accepted one after folding."""
+    return {"exact_match": float(is_accepted(results[0], doc["accepted"]))}

@@ -1,0 +1,43 @@
+"""The suite ``locale-open``: open-ended prompts whose good answer holds facts that are known."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from ...harness.languages import LANGUAGES
+from ...harness.records import Item
+from ...harness.suites import SuiteOptions
+from .. import cldr
+from ..prompt_task import PromptTask
+from .open_items import OpenItem, build_open_items, open_families_in
+
+DEFAULT_SIZE = 20
+"""Prompts of each family, unless the config sets a limit."""
+
+VERSION = "1"
+
+
+class LocaleOpenSuite:
+    """Describe a territory, compare two, list the days in order, explain a date: with the facts a good answer holds."""
+
+    kind: Literal["open"] = "open"
+    description = "open-ended prompts about CLDR facts, with the facts a good answer must hold"
+
+    def languages(self, options: SuiteOptions) -> tuple[str, ...]:
+        """All 15; Maltese without the family that asks for a currency."""
+        return tuple(LANGUAGES)
+
+    def load(self, language: str, options: SuiteOptions) -> PromptTask:
+        """``limit`` is the number of prompts of each family."""
+        size = options.limit or DEFAULT_SIZE
+        items = [x for f in open_families_in(language) for x in build_open_items(f, language, size, options.seed)]
+        return PromptTask([_record(x) for x in items], f"{VERSION}+{cldr.cldr_version()}", options.seed)
+
+
+def _record(item: OpenItem) -> Item:
+    metadata = {"facts": item.facts, "ordered": item.ordered, "provenance": item.provenance}
+    return Item(item.item_id, item.source_id, item.family, item.prompt, json.dumps(metadata, ensure_ascii=False))
+
+
+locale_open_suite = LocaleOpenSuite()
