@@ -11,7 +11,9 @@ import typer
 from . import registry
 from .errors import CrocoError
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # more threads fight each other on a busy machine; two processes are faster
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # more threads fight each other on a busy machine; two processes are faster
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
@@ -28,7 +30,9 @@ def _version(wanted: bool) -> None:
 
 
 def _options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks and what the libraries say.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show tracebacks and what the libraries say.")
+    ] = False,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Did this tuning make my model better, in which languages, and what did it forget?"""

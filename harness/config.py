@@ -33,7 +33,9 @@ _Loader.yaml_implicit_resolvers = {
     first: [x for x in resolvers if x[0] != "tag:yaml.org,2002:bool"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 class GenerationSettings(_Strict):
@@ -64,7 +66,7 @@ class SystemConfig(_Strict):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     batch_tokens: int = Field(8192, ge=64)
-    generation: GenerationSettings = GenerationSettings()
+    generation: GenerationSettings = Field(default_factory=lambda: GenerationSettings.model_validate({}))
 
     @model_validator(mode="after")
     def _no_separator(self) -> SystemConfig:
@@ -240,16 +242,17 @@ def _line_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:
     """Line (from 1) of the deepest part of ``path`` that stands in the YAML."""
     if node is None:
         return None
-    line = node.start_mark.line + 1
+    at: yaml.Node = node
+    line = at.start_mark.line + 1
     for part in path:
-        if isinstance(node, yaml.MappingNode):
-            hit = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+        if isinstance(at, yaml.MappingNode):
+            hit = next(((k, v) for k, v in at.value if k.value == str(part)), None)
             if hit is None:
                 return line
-            line, node = hit[0].start_mark.line + 1, hit[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
+            line, at = hit[0].start_mark.line + 1, hit[1]
+        elif isinstance(at, yaml.SequenceNode) and isinstance(part, int) and part < len(at.value):
+            at = at.value[part]
+            line = at.start_mark.line + 1
         else:
             return line
     return line

@@ -48,5 +48,7 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     fields = [x for x in dict.fromkeys((*old, *new)) if x.rsplit(".", 1)[-1] not in NEUTRAL]
     missing = "(nothing)"
     return [
-        f"{x}: {old.get(x, missing)} -> {new.get(x, missing)}" for x in fields if old.get(x, missing) != new.get(x, missing)
+        f"{x}: {old.get(x, missing)} -> {new.get(x, missing)}"
+        for x in fields
+        if old.get(x, missing) != new.get(x, missing)
     ]

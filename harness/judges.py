@@ -9,7 +9,7 @@ from .records import AnswerPair, Judgment
 
 
 class Judge(Protocol):
-    """Prefers one of two answers; registered as an entry point in ``croco_eval.judges`` (a class taking its options)."""
+    """Prefers one of two answers. A class that takes its options, registered in ``croco_eval.judges``."""
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -48,7 +48,9 @@ def judge_cell(run: RunDirectory, cell: JudgingCell, judge: Judge, progress: Run
         "candidate": digest(candidate.seal_info()["fingerprint"]),
         "reference": digest(reference.seal_info()["fingerprint"]),
     }
-    begin_or_refuse(folder, fingerprint, f"judgments of {cell.judge} on {cell.candidate}, {cell.suite}, {cell.language}")
+    begin_or_refuse(
+        folder, fingerprint, f"judgments of {cell.judge} on {cell.candidate}, {cell.suite}, {cell.language}"
+    )
     if folder.is_sealed:
         return
     pairs = [x for x in answer_pairs(candidate, reference, cell.language) if judge.accepts(x)]
@@ -78,7 +80,9 @@ def answer_pairs(candidate: CellFolder, reference: CellFolder, language: str) ->
     own, other = _answers(candidate), _answers(reference)
     items = read_records(candidate.path / "items.parquet", Item)
     return [
-        AnswerPair(x, language, own[x.item_id], other[x.item_id]) for x in items if x.item_id in own and x.item_id in other
+        AnswerPair(x, language, own[x.item_id], other[x.item_id])
+        for x in items
+        if x.item_id in own and x.item_id in other
     ]
 
 

@@ -61,7 +61,8 @@ def _on_hub(name: str, revision: str | None) -> ModelSource:
             raise ModelError(f"the hub refuses model {name!r}: {str(error).strip().splitlines()[0]}") from error
         except OSError as error:
             raise ModelError(
-                f"model {name!r} is neither a folder nor in the local hub cache, and the hub can't be reached ({type(error).__name__})."
+                f"model {name!r} is neither a folder nor in the local hub cache, "
+                f"and the hub can't be reached ({type(error).__name__})."
             ) from error
     return ModelSource(name, name, f"hub:{name}@{commit}", revision)
 

@@ -48,7 +48,9 @@ class System:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything about the system that can change an answer."""
-        settings = self.config.model_dump(mode="json", exclude={"name", "model", "adapter", "revision", "allow_base_mismatch"})
+        settings = self.config.model_dump(
+            mode="json", exclude={"name", "model", "adapter", "revision", "allow_base_mismatch"}
+        )
         return {
             **settings,
             "model": self.base.digest,

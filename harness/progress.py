@@ -77,7 +77,9 @@ class RunProgress:
         elapsed = self._last_line - self._begun
         left = elapsed / self._done * (self._total - self._done) if self._done else None
         tail = f", about {left:.0f} s left" if left else ""
+        done = f"{self._done}/{self._total} {self._unit}s"
         self._console.print(
-            f"{self._done}/{self._total} {self._unit}s, {self._rate():,.0f} answers/s, {elapsed:.0f} s{tail} ({self._cell})",
+            f"{done}, {self._rate():,.0f} answers/s, {elapsed:.0f} s{tail} ({self._cell})",
             highlight=False,
+            markup=False,
         )

@@ -15,7 +15,7 @@ Order = Literal["candidate_first", "reference_first", "unordered"]
 
 @dataclass(frozen=True)
 class Item:
-    """One question. ``task`` is the part of the suite it belongs to; ``metadata`` is JSON (answers, facts, provenance)."""
+    """One question. ``task`` is the part of the suite it belongs to; ``metadata`` is JSON: answers, facts, source."""
 
     item_id: str
     source_id: str

@@ -48,7 +48,9 @@ def load(kind: str, name: str) -> Any:
     """The object registered under this name. Raises UserError with the near names for an unknown one."""
     entries = _entries(kind)
     if name not in entries:
-        raise UserError(f"unknown {SINGULAR[kind]} {name!r}{did_you_mean(name, entries)}; known: {', '.join(entries) or 'none'}.")
+        raise UserError(
+            f"unknown {SINGULAR[kind]} {name!r}{did_you_mean(name, entries)}; known: {', '.join(entries) or 'none'}."
+        )
     return entries[name].load()
 
 

@@ -28,7 +28,19 @@ from .records import Generation, Item, Score
 from .store import SCHEMA_VERSION, RunDirectory, RunLock, write_atomically, write_json
 from .suites import Answerer
 
-_REPORTED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "trl", "datasets", "babel", "py3langid", "numpy", "scipy", "pandas")
+_REPORTED_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "lm_eval",
+    "trl",
+    "datasets",
+    "babel",
+    "py3langid",
+    "numpy",
+    "scipy",
+    "pandas",
+)
 
 
 def execute(config: RunConfig, folder: Path, console: Console) -> RunDirectory:
@@ -111,11 +123,12 @@ class LoadedBase:
 
     def engine(self, system: System) -> Engine:
         """The system, ready to answer."""
-        if self._backend is None:
-            self._backend = registry.load("backends", system.config.backend)(system.spec, self._say)
+        backend = self._backend
+        if backend is None:
+            backend = self._backend = registry.load("backends", system.config.backend)(system.spec, self._say)
         if system.name not in self._engines:
             adapter = Path(system.adapter.path) if system.adapter else None
-            self._engines[system.name] = self._backend.engine(adapter)
+            self._engines[system.name] = backend.engine(adapter)
         return self._engines[system.name]
 
     def close(self) -> None:
@@ -143,7 +156,11 @@ def _run_cell(plan: Plan, run: RunDirectory, cell: Cell, base: LoadedBase, progr
         result = task.run(answerer)
     finally:
         log.close()
-    tables = {"items": (Item, result.items), "generations": (Generation, answerer.generations), "scores": (Score, result.scores)}
+    tables = {
+        "items": (Item, result.items),
+        "generations": (Generation, answerer.generations),
+        "scores": (Score, result.scores),
+    }
     signature = score_signature(task, cell.suite, system.config.chat_template, seed)
     folder.seal(tables, {"fingerprint": fingerprint, "signature": signature, "n_items": len(result.items)})
 

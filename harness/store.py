@@ -124,7 +124,7 @@ def _schema(kind: type) -> Any:
     columns = []
     for name, hint in get_type_hints(kind).items():
         text = str(hint)
-        base = next((x for x in arrow if text.startswith(f"<class '{x}'") or text.startswith(f"{x} |")), "str")
+        base = next((x for x in arrow if text.startswith((f"<class '{x}'", f"{x} |"))), "str")
         columns.append((name, arrow[base]))
     return pa.schema(columns)
 
@@ -149,7 +149,10 @@ class RunLock:
             self._file.seek(0)
             holder = self._file.read().strip()
             self._file.close()
-            raise StoreError(f"{self._path.parent} is being written by another process ({holder or 'unknown'}); wait for it, or stop it.") from None
+            raise StoreError(
+                f"{self._path.parent} is being written by another process ({holder or 'unknown'}); "
+                "wait for it, or stop it."
+            ) from None
         self._file.truncate(0)
         self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         self._file.flush()
@@ -189,7 +192,7 @@ class CellFolder:
         return AppendLog(self.path / f"{name}.jsonl")
 
     def seal(self, tables: Mapping[str, tuple[type, Sequence[Any]]], info: Mapping[str, Any]) -> None:
-        """Writes the tables (name -> record type and rows), then ``cell.json``, then drops what was only for running."""
+        """Writes the tables (name -> record type and rows), then ``cell.json``; drops what was only for running."""
         for name, (kind, rows) in tables.items():
             write_records(self.path / f"{name}.parquet", kind, rows)
         write_json(self.path / "cell.json", dict(info))
@@ -212,7 +215,8 @@ class RunDirectory:
         version = run.manifest().get("schema_version")
         if version != SCHEMA_VERSION:
             raise StoreError(
-                f"{path} was written with schema version {version}; this version of croco-eval reads version {SCHEMA_VERSION}."
+                f"{path} was written with schema version {version}; "
+                f"this version of croco-eval reads version {SCHEMA_VERSION}."
             )
         return run
 

@@ -123,7 +123,9 @@ class Answerer:
             self._on_answers(len(new), 0)
         complete = [x for x in answers if x is not None]
         if len(complete) < len(requests):
-            raise RuntimeError(f"the backend left {len(requests) - len(complete)} of {len(requests)} requests unanswered")
+            raise RuntimeError(
+                f"the backend left {len(requests) - len(complete)} of {len(requests)} requests unanswered"
+            )
         for key, request, answer in zip(keys, requests, complete, strict=True):
             self._asked[key] = _generation(request, answer)
         return complete

@@ -62,7 +62,8 @@ class ReferenceJudge:
 def _judge(pair: AnswerPair) -> Judgment:
     metadata = json.loads(pair.item.metadata)
     candidate, reference = (
-        assess(x, metadata["facts"], bool(metadata.get("ordered")), pair.language) for x in (pair.candidate, pair.reference)
+        assess(x, metadata["facts"], bool(metadata.get("ordered")), pair.language)
+        for x in (pair.candidate, pair.reference)
     )
     difference = candidate.quality - reference.quality
     verdict: Verdict = "tie" if abs(difference) < TIE_BAND else "candidate" if difference > 0 else "reference"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from ..harness.errors import StoreError
 from ..harness.store import CellFolder, RunDirectory, read_json
+
+Frame: TypeAlias = Any
+"""A pandas table. pandas' own annotations give unions at every step that no code can narrow."""
 
 ORDER_VALUE = {"candidate": 1.0, "tie": 0.5, "reference": 0.0}
 
@@ -20,9 +23,9 @@ class RunData:
     judged item, with judge, candidate and reference. ``missing``: cells that were planned and aren't there."""
 
     manifest: dict[str, Any]
-    scores: pd.DataFrame
-    preferences: pd.DataFrame
-    missing: pd.DataFrame
+    scores: Frame
+    preferences: Frame
+    missing: Frame
 
     @property
     def systems(self) -> list[str]:
@@ -78,7 +81,7 @@ def _judged(run: RunDirectory, manifest: dict[str, Any]):
                         yield cell, {**where, "suite": suite, "language": language}
 
 
-def _table(cell: CellFolder, name: str, **columns: str) -> pd.DataFrame:
+def _table(cell: CellFolder, name: str, **columns: str) -> Frame:
     file = cell.path / f"{name}.parquet"
     try:
         table = pd.read_parquet(file)
@@ -90,12 +93,12 @@ def _table(cell: CellFolder, name: str, **columns: str) -> pd.DataFrame:
     return table
 
 
-def _concat(tables: list[pd.DataFrame]) -> pd.DataFrame:
+def _concat(tables: list[Frame]) -> Frame:
     full = [x for x in tables if len(x)]
     return pd.concat(full, ignore_index=True) if full else (tables[0] if tables else pd.DataFrame())
 
 
-def _join_orders(judgments: pd.DataFrame) -> pd.DataFrame:
+def _join_orders(judgments: Frame) -> Frame:
     """One preference per item from all its judgments: their mean; unscored as soon as one of them is.
 
     Columns: judge, candidate, reference, suite, language, task, item_id, source_id, preference, unscored, signature.

@@ -5,28 +5,29 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .run_data import RunData, load_run
+from .run_data import Frame, RunData, load_run
 from .tables import TABLES, WHOLE, score_table
 
 
 def print_summary(data: RunData, console: Console) -> None:
-    """Languages down, systems across: the mean of each structured suite and the win rate of each open one, with its interval."""
+    """Languages down, systems across: means of structured suites, win rates of open ones, each with its interval."""
     scores = score_table(data)
     whole = scores[(scores["task"] == WHOLE) & scores["metric"].ne("gap")]
     for (suite, metric), part in whole.groupby(["suite", "metric"], sort=False):
-        title = f"{suite}: mean score" if metric == "score" else f"{suite}: {metric} against {data.manifest['reference']}"
+        title = (
+            f"{suite}: mean score" if metric == "score" else f"{suite}: {metric} against {data.manifest['reference']}"
+        )
         console.print(_table(title, part, data))
     if len(data.missing):
         for (suite, language, reason), _ in data.missing.groupby(["suite", "language", "reason"], sort=False):
             console.print(f"gap: {suite}, {language}: {reason}", style="yellow", markup=False)
 
 
-def _table(title: str, part: pd.DataFrame, data: RunData) -> Table:
+def _table(title: str, part: Frame, data: RunData) -> Table:
     systems = [x for x in data.systems if x in set(part["system"])]
     table = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
     table.add_column("language")
@@ -37,11 +38,13 @@ def _table(title: str, part: pd.DataFrame, data: RunData) -> Table:
     for language in part["language"].drop_duplicates():
         rows = part[part["language"] == language].set_index("system")
         cells = [_cell(rows.loc[x]) if x in rows.index else "" for x in systems]
-        table.add_row(language, *cells, str(rows["n"].min()), str(rows["n_unscored"].max()), end_section=_is_last(language, data))
+        table.add_row(
+            language, *cells, str(rows["n"].min()), str(rows["n_unscored"].max()), end_section=_is_last(language, data)
+        )
     return table
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: Frame) -> str:
     if math.isnan(row["value"]):
         return "-"
     interval = "" if math.isnan(row["ci_low"]) else f" [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"

@@ -8,20 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ..harness.languages import GROUPS, group_of
 from ..harness.store import write_atomically
-from .run_data import RunData, load_run
+from .run_data import Frame, RunData, load_run
 from .stats import Estimate, mean_interval
 
 SCORE_COLUMNS = (
-    "system", "suite", "task", "language", "metric", "value", "ci_low", "ci_high", "n", "n_unscored", "method", "signature",
-)  # fmt: skip
+    *("system", "suite", "task", "language", "metric"),
+    *("value", "ci_low", "ci_high", "n", "n_unscored", "method", "signature"),
+)
 PREFERENCE_COLUMNS = (
-    "judge", "candidate", "reference", "suite", "task", "language", "item_id", "source_id", "preference", "unscored", "signature",
-)  # fmt: skip
+    *("judge", "candidate", "reference", "suite", "task", "language", "item_id", "source_id"),
+    *("preference", "unscored", "signature"),
+)
 TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
 WHOLE = "all"
 """Task name of rows that pool a suite's tasks; language name of rows that pool languages is ``all`` or a group."""
@@ -37,15 +40,15 @@ def write_tables(folder: Path) -> RunData:
     return data
 
 
-def score_table(data: RunData) -> pd.DataFrame:
+def score_table(data: RunData) -> Frame:
     """One row per system, suite, task, language and metric; then rows that pool tasks, and languages by group.
 
-    A row that pools tasks has metric ``score``: the mean of the items' primary metrics. Win rates of candidates over the
-    reference stand in the same table as metric ``win_rate[JUDGE]``. Gaps are rows with n = 0.
+    A row that pools tasks has metric ``score``: the mean of the items' primary metrics. Win rates of candidates over
+    the reference stand in the same table as metric ``win_rate[JUDGE]``. Gaps are rows with n = 0.
     """
     rows = [*_scores(data), *_win_rates(data), *_gap_rows(data)]
     table = pd.DataFrame(rows, columns=SCORE_COLUMNS)
-    rank = {
+    rank: dict[str, Any] = {
         "system": {x: i for i, x in enumerate(data.systems)},
         "suite": {x: i for i, x in enumerate(data.suites)},
         "language": {x: i for i, x in enumerate((*data.languages, *GROUPS))},
@@ -66,7 +69,9 @@ def _scores(data: RunData) -> Iterator[tuple]:
     for (system, suite), part in primary.groupby(["system", "suite"], sort=False):
         for language, chosen in _poolings(part):
             kind = _joint_kind(chosen)
-            yield _row(system, suite, WHOLE, language, "score", chosen, "value", kind, pooled=language not in data.languages)
+            yield _row(
+                system, suite, WHOLE, language, "score", chosen, "value", kind, pooled=language not in data.languages
+            )
 
 
 def _win_rates(data: RunData) -> Iterator[tuple]:
@@ -79,7 +84,7 @@ def _win_rates(data: RunData) -> Iterator[tuple]:
             yield _row(candidate, suite, WHOLE, language, metric, chosen, "preference", "bounded", pooled)
 
 
-def _poolings(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _poolings(part: Frame) -> Iterator[tuple[str, Frame]]:
     """(name, rows): each language, each resource group that has several, and all of them."""
     for language, chosen in part.groupby("language", sort=False):
         yield str(language), chosen
@@ -91,7 +96,7 @@ def _poolings(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield "all", part
 
 
-def _row(system, suite, task, language, metric, part: pd.DataFrame, column: str, kind: str, pooled: bool) -> tuple:
+def _row(system, suite, task, language, metric, part: Frame, column: str, kind: str, pooled: bool) -> tuple:
     clusters = part["source_id"] if pooled else None
     e = mean_interval(part[column].to_numpy(dtype=float), clusters, kind)  # pyright: ignore[reportArgumentType]
     return _cells(system, suite, task, language, metric, e, _joint_signature(part["signature"]))
@@ -107,14 +112,14 @@ def _gap_rows(data: RunData) -> Iterator[tuple]:
         yield _cells(x.system, x.suite, WHOLE, x.language, "gap", nothing, str(x.reason))
 
 
-def _joint_kind(part: pd.DataFrame) -> str:
+def _joint_kind(part: Frame) -> str:
     kinds = set(part["kind"])
     if kinds == {"binary"}:
         return "binary"
     return "bounded" if kinds <= {"binary", "bounded"} else "continuous"
 
 
-def _joint_signature(signatures: pd.Series) -> str:
+def _joint_signature(signatures: Frame) -> str:
     """The signature, or for several (one per language) what they share, with ``*`` where they differ."""
     distinct = list(dict.fromkeys(signatures))
     if len(distinct) == 1:
@@ -124,14 +129,14 @@ def _joint_signature(signatures: pd.Series) -> str:
     return "|".join(f"{k}:{v}" for k, v in shared.items())
 
 
-def leaderboard(data: RunData, scores: pd.DataFrame) -> pd.DataFrame:
+def leaderboard(data: RunData, scores: Frame) -> Frame:
     """A row per system: mean and n per suite and language group, then its rank (1 is best).
 
-    Structured suites give ``SUITE.GROUP``; open suites ``SUITE.GROUP.win_rate[JUDGE]``, where the reference stands at 0.5
-    by definition. ``mean_rank`` is the mean, over these columns, of the system's rank among those that have a value.
+    Structured suites give ``SUITE.GROUP``; open suites ``SUITE.GROUP.win_rate[JUDGE]``, where the reference stands at
+    0.5 by definition. ``mean_rank`` is the mean over these columns of the system's rank among those that have a value.
     """
     whole = scores[(scores["task"] == WHOLE) & scores["metric"].ne("gap")]
-    columns: dict[str, pd.Series] = {}
+    columns: dict[str, Frame] = {}
     for suite in data.suites:
         for group in _groups_of(data.languages):
             part = whole[(whole["suite"] == suite) & (whole["language"] == group)]
@@ -165,5 +170,5 @@ def _groups_of(languages: list[str]) -> list[str]:
     return [*(names if len(names) > 1 else []), "all"]
 
 
-def _write(path: Path, table: pd.DataFrame) -> None:
+def _write(path: Path, table: Frame) -> None:
     write_atomically(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
-from babel import Locale, __version__ as babel_version
+from babel import Locale
+from babel import __version__ as babel_version
 from babel.core import get_cldr_version
 from babel.dates import format_date
 from babel.languages import get_territory_language_info
@@ -65,7 +66,9 @@ def territories() -> tuple[Territory, ...]:
         info = get_territory_language_info(code)
         ranked = sorted(info, key=lambda x: (-float(info[x]["population_percent"] or 0), x))
         official = dict.fromkeys(
-            _base_language(x) for x in ranked if info[x].get("official_status") in _NATIONAL and named(_base_language(x))
+            _base_language(x)
+            for x in ranked
+            if info[x].get("official_status") in _NATIONAL and named(_base_language(x))
         )
         tender = frozenset(get_territory_currencies(code, AS_OF, tender=True))
         if official and tender:

@@ -11,11 +11,10 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("LMEVAL_LOG_LEVEL", "ERROR")
 
@@ -137,7 +136,7 @@ class LmEvalTask:
         forward = ForwardingLM(answerer, {name: self._item_ids(name) for name in counts})
         tasks = {name: _renamed(task, name) for name, task in self._tasks.items()}
         with _quiet():
-            results = evaluator.evaluate(
+            results: Any = evaluator.evaluate(
                 lm=forward,
                 task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
                 samples=samples,
@@ -146,7 +145,6 @@ class LmEvalTask:
                 apply_chat_template=answerer.chat_template,
                 fewshot_as_multiturn=answerer.chat_template,
             )
-        assert results is not None
         logged = results["samples"]
         items = [self._item(name, i, forward) for name, n in counts.items() for i in range(n)]
         scores = [x for name in counts for sample in logged[name] for x in self._scores(name, sample)]
@@ -160,7 +158,12 @@ class LmEvalTask:
         for number, row in enumerate(self._documents[name]):
             item_id = str(row.get("item_id") or f"{name}/{number}/{self._language}")
             source = row.get(field)
-            ids.append((item_id, str(row["source_id"]) if "source_id" in row else item_id if source is None else f"{name}/{source}"))
+            ids.append(
+                (
+                    item_id,
+                    str(row["source_id"]) if "source_id" in row else item_id if source is None else f"{name}/{source}",
+                )
+            )
         return ids
 
     def _item(self, name: str, number: int, forward: ForwardingLM) -> Item:
@@ -229,7 +232,7 @@ class ForwardingLM(LM):
         return self.ids[instance.task_name or ""][instance.doc_id or 0][0], instance.idx
 
     def _generation(self, instance: Instance) -> GenerationRequest:
-        prompt, settings = instance.args[0], deepcopy(instance.args[1])
+        prompt, settings = cast(tuple[str, dict[str, Any]], instance.args)
         item_id, index = self._key(instance)
         until = settings.get("until") or []
         sampled = bool(settings.get("do_sample", settings.get("temperature", 0.0)))
@@ -255,14 +258,17 @@ def _renamed(task: Any, name: str) -> Any:
 def _settings(task: Any) -> dict[str, Any]:
     """A task's settings as JSON: all that shape a prompt or a score; functions by the code they were read from."""
     settings = task.config.to_dict(keep_callable=False) if hasattr(task.config, "to_dict") else dict(task.config)
-    return {k: str(v) for k, v in sorted(settings.items()) if k not in ("task", "task_alias", "metadata", "dataset_kwargs")}
+    return {
+        k: str(v) for k, v in sorted(settings.items()) if k not in ("task", "task_alias", "metadata", "dataset_kwargs")
+    }
 
 
 def _item_value(raw: Any) -> tuple[float | None, str | None, str | None]:
     """(value, gold, predicted). Metrics over (gold, predicted) pairs, such as F1, count an item as right or wrong."""
-    if isinstance(raw, tuple | list) and len(raw) == 2:
-        gold, predicted = raw
-        return float(gold == predicted), str(gold), str(predicted)
+    if isinstance(raw, tuple | list):
+        if len(raw) != 2:
+            return None, None, None
+        return float(raw[0] == raw[1]), str(raw[0]), str(raw[1])
     try:
         value = float(raw)
     except (TypeError, ValueError):
@@ -296,5 +302,3 @@ def check_task_name(manager: TaskManager, name: str, folder: str) -> None:
             f"no lm-eval task {name!r} under {folder}{did_you_mean(name, manager.all_tasks)}; "
             f"found: {', '.join(sorted(manager.all_tasks)[:10]) or 'none'}."
         )
-
-

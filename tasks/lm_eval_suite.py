@@ -22,7 +22,9 @@ class LmEvalSuite:
     """Runs a task that the user wrote."""
 
     kind: Literal["structured"] = "structured"
-    description = "your own lm-eval YAML task: give the suite a name and `task: NAME_{language}`, and the config a `task_path`"
+    description = (
+        "your own lm-eval YAML task: give the suite a name and `task: NAME_{language}`, and the config a `task_path`"
+    )
 
     def languages(self, options: SuiteOptions) -> tuple[str, ...]:
         """Languages for which the folder has a task. Raises UserError if it has none at all."""
@@ -50,7 +52,9 @@ class LmEvalSuite:
         if not options.task:
             raise UserError("suite 'lm-eval' needs a task: write `- {name: my-suite, task: my_task_{language}}`.")
         if not options.task_path:
-            raise UserError(f"suite {options.name!r} names the task {options.task!r}, but the config has no task_path to look in.")
+            raise UserError(
+                f"suite {options.name!r} names the task {options.task!r}, but the config has no task_path to look in."
+            )
         return _manager_of(options.task_path), options.task_path
 
 

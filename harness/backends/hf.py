@@ -25,6 +25,7 @@ class HfBackend:
     def __init__(self, spec: ModelSpec, log: Callable[[str], None]) -> None:
         self.spec = spec
         self._log = log
+        self._model: Any
         self._model, self.tokenizer = load_model(spec)
         self._adapters: dict[str, str] = {}
 
@@ -44,11 +45,15 @@ class HfBackend:
         if adapter is not None:
             self._model.set_adapter(adapter)
         try:
-            with torch.inference_mode(), self._model.disable_adapter() if switched and adapter is None else nullcontext():
+            with (
+                torch.inference_mode(),
+                self._model.disable_adapter() if switched and adapter is None else nullcontext(),
+            ):
                 yield self._model
         except torch.OutOfMemoryError as error:
             raise ModelError(
-                f"model {self.spec.path!r} ran out of memory on {self._model.device}; lower batch_tokens (now {self.spec.batch_tokens})."
+                f"model {self.spec.path!r} ran out of memory on {self._model.device}; "
+                f"lower batch_tokens (now {self.spec.batch_tokens})."
             ) from error
 
     def say(self, message: str) -> None:
@@ -102,10 +107,15 @@ class HfEngine:
     def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
         """Messages by the model's chat template. Raises ModelError if it has none or the template fails."""
         if not self._tokenizer.chat_template:
-            raise ModelError(f"model {self._spec.path!r} has no chat template; set chat_template: false for its systems.")
+            raise ModelError(
+                f"model {self._spec.path!r} has no chat template; set chat_template: false for its systems."
+            )
         try:
             return self._tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=not continue_final, continue_final_message=continue_final
+                list(messages),
+                tokenize=False,
+                add_generation_prompt=not continue_final,
+                continue_final_message=continue_final,
             )
         except Exception as error:  # the template is the model's own code
             raise ModelError(f"the chat template of {self._spec.path!r} failed: {error}") from error
@@ -156,5 +166,3 @@ class HfEngine:
 def _settings(request: GenerationRequest) -> tuple[Any, ...]:
     r = request
     return (r.max_new_tokens, r.temperature, r.top_p, r.top_k, r.repetition_penalty, r.stop)
-
-

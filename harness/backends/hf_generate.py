@@ -14,7 +14,9 @@ from ..errors import ModelError
 from ..records import GenerationRequest, Response
 
 
-def generate_batch(model: Any, tokenizer: Any, requests: Sequence[GenerationRequest], max_length: int) -> list[Response]:
+def generate_batch(
+    model: Any, tokenizer: Any, requests: Sequence[GenerationRequest], max_length: int
+) -> list[Response]:
     """Answers to requests of one kind of settings, in one call. A prompt that leaves no room loses its beginning.
 
     Raises ModelError if ``max_new_tokens`` alone fills the model's window.
@@ -29,7 +31,9 @@ def generate_batch(model: Any, tokenizer: Any, requests: Sequence[GenerationRequ
     output = model.generate(
         **inputs,
         generation_config=_settings(model, tokenizer, first),
-        logits_processor=LogitsProcessorList([SeededSampling(requests, inputs["input_ids"].shape[1])] if first.temperature else []),
+        logits_processor=LogitsProcessorList(
+            [SeededSampling(requests, inputs["input_ids"].shape[1])] if first.temperature else []
+        ),
         tokenizer=tokenizer,
     )
     new = output[:, inputs["input_ids"].shape[1] :].tolist()
@@ -39,9 +43,7 @@ def generate_batch(model: Any, tokenizer: Any, requests: Sequence[GenerationRequ
 
 def _encode(tokenizer: Any, prompts: list[str], room: int, device: torch.device) -> dict[str, torch.Tensor]:
     bos = tokenizer.bos_token
-    ids = [
-        tokenizer.encode(x, add_special_tokens=not (bos is not None and x.startswith(bos)))[-room:] for x in prompts
-    ]
+    ids = [tokenizer.encode(x, add_special_tokens=not (bos is not None and x.startswith(bos)))[-room:] for x in prompts]
     padded = tokenizer.pad({"input_ids": ids}, padding=True, padding_side="left", return_tensors="pt")
     return {"input_ids": padded["input_ids"].to(device), "attention_mask": padded["attention_mask"].to(device)}
 
@@ -71,7 +73,9 @@ def _read(ids: list[int], tokenizer: Any, ends: list[int], request: GenerationRe
     cuts = [x for x in (text.find(s) for s in request.stop) if x >= 0]
     stopped = bool(cuts) or end < len(ids) or end < request.max_new_tokens
     return Response(
-        text=text[: min(cuts)] if cuts else text, finish_reason="stop" if stopped else "length", n_tokens=min(end + 1, len(ids))
+        text=text[: min(cuts)] if cuts else text,
+        finish_reason="stop" if stopped else "length",
+        n_tokens=min(end + 1, len(ids)),
     )
 
 
@@ -96,7 +100,9 @@ class SeededSampling(LogitsProcessor):
         for warper in self._warpers:
             scores = warper(input_ids, scores)
         cumulative = scores.float().softmax(-1).cumsum(-1)
-        drawn = torch.as_tensor(self._uniform[:, input_ids.shape[1] - self._width], dtype=torch.float32, device=scores.device)
+        drawn = torch.as_tensor(
+            self._uniform[:, input_ids.shape[1] - self._width], dtype=torch.float32, device=scores.device
+        )
         target = drawn.unsqueeze(-1) * cumulative[:, -1:]
         chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(-1, chosen, 0.0)

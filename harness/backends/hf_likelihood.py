@@ -64,7 +64,9 @@ class LikelihoodScorer:
         if not self._share:
             return self._score_whole(batch)
         last, cache, mask = self._read_contexts(batch.contexts)
-        rows = [(group, position, ids) for group, members in enumerate(batch.continuations) for position, ids in members]
+        rows = [
+            (group, position, ids) for group, members in enumerate(batch.continuations) for position, ids in members
+        ]
         owner = torch.tensor([group for group, _, _ in rows], device=last.device)
         longest = max(len(ids) for _, _, ids in rows)
         first = last.index_select(0, owner).unsqueeze(1)
@@ -181,7 +183,11 @@ def _answers(rows: list[tuple[int, tuple[int, ...]]], logits: torch.Tensor) -> C
     return [
         (
             position,
-            Response(logprob=float(picked[i, : len(ids)].sum()), is_greedy=bool(greedy[i, : len(ids)].all()), n_tokens=len(ids)),
+            Response(
+                logprob=float(picked[i, : len(ids)].sum()),
+                is_greedy=bool(greedy[i, : len(ids)].all()),
+                n_tokens=len(ids),
+            ),
         )
         for i, (position, ids) in enumerate(rows)
     ]

@@ -24,7 +24,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def load_model(spec: ModelSpec, classifier: bool = False) -> tuple[Any, Any]:
-    """Model (in eval mode, on its device) and tokenizer. ``classifier`` loads a reward model instead of a language model.
+    """Model (in eval mode, on its device) and tokenizer. ``classifier`` loads a reward model.
 
     ``dtype: auto`` is float32 on a CPU and the model's own type elsewhere. Raises ModelError.
     """
@@ -33,7 +33,8 @@ def load_model(spec: ModelSpec, classifier: bool = False) -> tuple[Any, Any]:
     loader = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
     try:
         tokenizer = AutoTokenizer.from_pretrained(spec.path, revision=spec.revision, padding_side="left")
-        model = loader.from_pretrained(spec.path, revision=spec.revision, dtype=dtype).to(device).eval()
+        model: Any = loader.from_pretrained(spec.path, revision=spec.revision, dtype=dtype)
+        model = model.to(device).eval()
     except Exception as error:  # transformers raises many kinds; each means that this model can't be had
         raise ModelError(f"model {spec.path!r} can't be loaded: {_first_line(error)}.") from error
     if tokenizer.pad_token_id is None:

@@ -42,7 +42,7 @@ def mean_interval(
     other independent values: Student's t with n - 1 degrees of freedom; clusters: the standard error of a ratio of
     cluster sums with the factor G / (G - 1) and Student's t with G - 1 degrees of freedom (the CR1 sandwich of a
     regression on a constant). Bounded and binary intervals are cut to [0, 1].
-    Raises ValueError for values outside [0, 1] where the kind says so, for infinite values, and for lengths that differ.
+    Raises ValueError for values outside [0, 1] where the kind says so, infinite values, and lengths that differ.
     """
     x = np.array([np.nan if v is None else float(v) for v in values], dtype=float)
     if np.isinf(x).any():

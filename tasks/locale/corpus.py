@@ -73,7 +73,7 @@ def _questions(language: str, split: Split, seed: int, own_wording: bool, rng: r
     """Short questions and answers. In other words than the suite's they show no options half of the time."""
     for family in families_in(language):
         texts = load_templates(language)[family]
-        for i, source in enumerate(draw_sources(family, _PER_PASS[family], seed, split)):
+        for source in draw_sources(family, _PER_PASS[family], seed, split):
             wording = texts["question"] if own_wording else rng.choice(texts["paraphrases"])
             item = render(source, language, wording, position=rng.randrange(4))
             bare = not own_wording and (family not in MULTIPLE_CHOICE or rng.random() < 0.75)

@@ -15,7 +15,14 @@ from .. import cldr
 from .sources import FAMILIES, Source, Split, draw_sources
 from .templates import fill, load_templates
 
-MULTIPLE_CHOICE = ("currency", "currency_reverse", "official_language", "official_language_reverse", "number_format", "list_format")
+MULTIPLE_CHOICE = (
+    "currency",
+    "currency_reverse",
+    "official_language",
+    "official_language_reverse",
+    "number_format",
+    "list_format",
+)
 FREE_ANSWER = tuple(x for x in FAMILIES if x not in MULTIPLE_CHOICE)
 
 _PUNCTUATION = " \t\n\r.,;:!?\"'«»“”„‘’`*_()[]"
@@ -51,7 +58,9 @@ def families_in(language: str) -> tuple[str, ...]:
     )
 
 
-def build_items(family: str, language: str, size: int, seed: int, split: Split = "evaluation") -> tuple[LocaleItem, ...]:
+def build_items(
+    family: str, language: str, size: int, seed: int, split: Split = "evaluation"
+) -> tuple[LocaleItem, ...]:
     """The first ``size`` items of a family in a language; the same sources in every language that has the data."""
     question = load_templates(language)[family]["question"]
     sources = draw_sources(family, size, seed, split)

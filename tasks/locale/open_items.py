@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from .. import cldr
-from .sources import Split, in_split, numbered, rng_for, shuffled, Source
+from .sources import Source, Split, in_split, numbered, rng_for, shuffled
 from .templates import fill, load_templates
 
 Fact = tuple[str, ...]
@@ -43,7 +43,9 @@ def draw_open_sources(family: str, size: int, seed: int, split: Split = "evaluat
     return tuple(islice(OPEN_FAMILIES[family](seed, split), size))
 
 
-def build_open_items(family: str, language: str, size: int, seed: int, split: Split = "evaluation") -> tuple[OpenItem, ...]:
+def build_open_items(
+    family: str, language: str, size: int, seed: int, split: Split = "evaluation"
+) -> tuple[OpenItem, ...]:
     """The first ``size`` items of a family in a language; the same sources in every language that has the data."""
     prompt = load_templates(language)["open"][family]["prompt"]
     return tuple(render_open(x, language, prompt) for x in draw_open_sources(family, size, seed, split))
@@ -98,7 +100,9 @@ def _compare_all(seed: int, split: Split) -> Iterator[Source]:
     return iter({x.key: x for x in made if x}.values())
 
 
-def _cycle(family: str, cldr_key: str, length: int, tuning: tuple[int, ...]) -> Callable[[int, Split], Iterator[Source]]:
+def _cycle(
+    family: str, cldr_key: str, length: int, tuning: tuple[int, ...]
+) -> Callable[[int, Split], Iterator[Source]]:
     def draw_all(seed: int, split: Split) -> Iterator[Source]:
         for start in shuffled([x for x in range(length) if (x in tuning) == (split == "tuning")], seed, family):
             yield Source(family, str(start), cldr_key, (), {"start": start})
@@ -144,7 +148,11 @@ def _months(source: Source, language: str) -> tuple[dict[str, Any], tuple[Fact, 
 
 def _date(source: Source, language: str) -> tuple[dict[str, Any], tuple[Fact, ...]]:
     day = source.fields["date"]
-    facts = (cldr.weekday_spellings(day.weekday(), language), cldr.month_spellings(day.month, language), (str(day.year),))
+    facts = (
+        cldr.weekday_spellings(day.weekday(), language),
+        cldr.month_spellings(day.month, language),
+        (str(day.year),),
+    )
     return {"iso": day.isoformat()}, facts
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
 from itertools import count, islice
-from typing import Literal
+from typing import Any, Literal
 
 from ...harness.languages import LANGUAGES
 from .. import cldr
@@ -30,7 +30,7 @@ class Source:
     key: str
     cldr_key: str
     options: tuple[str, ...] = ()
-    fields: dict[str, object] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
 
     @property
     def source_id(self) -> str:
@@ -91,7 +91,9 @@ def _distinct(kind: str, codes: tuple[str, ...]) -> bool:
     return all(len(set(names)) == len(codes) for names in zip(*(_spellings(kind, x) for x in codes), strict=True))
 
 
-def _with_distractors(kind: str, right: str, pool: list[str], rng: random.Random, near: list[str] = []) -> tuple[str, ...]:
+def _with_distractors(
+    kind: str, right: str, pool: list[str], rng: random.Random, near: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The right code and three wrong ones whose names differ in every language; at most two come from ``near``."""
     options = (right,)
     for code in rng.sample(near, len(near))[:2] + rng.sample(pool, len(pool)):
@@ -209,7 +211,13 @@ def _number_format(seed: int, split: Split) -> Iterator[Source]:
     def make(number: int) -> Source:
         rng = rng_for(seed, "number_format", number)
         integer, decimals = rng.randrange(10_000_000, 1_000_000_000), rng.randrange(11, 100)
-        return Source("number_format", f"{integer}-{decimals}", "numbers/symbols-latn", (), {"integer": integer, "decimals": decimals})
+        return Source(
+            "number_format",
+            f"{integer}-{decimals}",
+            "numbers/symbols-latn",
+            (),
+            {"integer": integer, "decimals": decimals},
+        )
 
     return numbered("number_format", split, make)
 
@@ -233,9 +241,11 @@ def _translation(family: str, kind: str) -> Callable[[int, Split], Iterator[Sour
     """Names that differ from the English one in at least half of the other languages."""
 
     def draw_all(seed: int, split: Split) -> Iterator[Source]:
-        codes = [x.code for x in in_split(split)] if kind == "territory" else [
-            x for x in _all_official_languages() if split_of(f"language/{x}") == split
-        ]
+        codes = (
+            [x.code for x in in_split(split)]
+            if kind == "territory"
+            else [x for x in _all_official_languages() if split_of(f"language/{x}") == split]
+        )
         for code in shuffled(codes, seed, family):
             spellings = _spellings(kind, code)
             english = spellings[list(LANGUAGES).index("en")]

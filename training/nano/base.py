@@ -12,7 +12,6 @@ from transformers import (
     DataCollatorForSeq2Seq,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
     Trainer,
     TrainingArguments,
     set_seed,
@@ -21,7 +20,7 @@ from transformers import (
 from ...harness.records import Document
 
 
-def encode(documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, prompt_loss: bool) -> Dataset:
+def encode(documents: Iterable[Document], tokenizer: Any, prompt_loss: bool) -> Dataset:
     """Documents as chats: ``input_ids``, ``labels`` (-100 on the prompt unless ``prompt_loss``) and ``length``."""
     rows = list(documents)
     prompts = [[{"role": "user", "content": x.prompt}] for x in rows]
@@ -38,7 +37,12 @@ def encode(documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, pr
 
 
 def train_base(
-    data: Dataset, tokenizer: PreTrainedTokenizerFast, model_settings: dict[str, Any], settings: dict[str, Any], out: Path, seed: int
+    data: Dataset,
+    tokenizer: Any,
+    model_settings: dict[str, Any],
+    settings: dict[str, Any],
+    out: Path,
+    seed: int,
 ) -> LlamaForCausalLM:
     """One pass over ``data`` (a recipe's passes are already in it), on the CPU or the device there is."""
     set_seed(seed)

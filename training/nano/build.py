@@ -24,7 +24,11 @@ _TOKENIZER_DOCUMENTS = 120_000
 
 def read_recipe(path: Path | None = None) -> dict[str, Any]:
     """The packaged recipe, or another one in the same form."""
-    text = path.read_text(encoding="utf-8") if path else (files(__package__) / "recipe.yaml").read_text(encoding="utf-8")
+    text = (
+        path.read_text(encoding="utf-8")
+        if path
+        else (files("croco_eval.training.nano") / "recipe.yaml").read_text(encoding="utf-8")
+    )
     return yaml.safe_load(text)
 
 
@@ -41,7 +45,7 @@ def build_base(recipe: dict[str, Any], out: Path, say: Callable[[str], None]) ->
     say(f"{sum(data['length']):,} tokens, vocabulary {len(tokenizer):,}")
     model = train_base(data, tokenizer, recipe["model"], recipe["base"], out, seed)
     say(f"{sum(x.numel() for x in model.parameters()):,} parameters trained")
-    model.to(torch.float16).save_pretrained(out)
+    model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     _name_model(out, "croco-nano")
 
@@ -53,3 +57,31 @@ def _name_model(folder: Path, name: str) -> None:
         settings.pop("_name_or_path", None)
         settings.pop("name_or_path", None)
         file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def build_sft(recipe: dict[str, Any], base: Path, out: Path, say: Callable[[str], None]) -> None:
+    """Writes the SFT adapter to ``out``: good answers about the tuning split, in the recipe's languages."""
+    from ..sft import SftSettings, train_sft
+
+    settings = dict(recipe["sft"])
+    corpus = registry.load("corpora", recipe["corpus"])()
+    documents = list(corpus.tuning_documents(tuple(settings.pop("languages")), recipe["seed"]))
+    say(f"{len(documents):,} tuning documents")
+    metrics = train_sft(base, documents, out, SftSettings(seed=recipe["seed"], **settings))
+    say(f"SFT loss {metrics['train_loss']:.3f}")
+    _store_small(out)
+
+
+def _store_small(adapter: Path) -> None:
+    """An adapter's weights as float16, its base named as it is packaged, and nothing else in the folder."""
+    from safetensors.torch import load_file, save_file
+
+    weights = adapter / "adapter_model.safetensors"
+    save_file({k: v.to(torch.float16) for k, v in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    config = adapter / "adapter_config.json"
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings |= {"base_model_name_or_path": "croco-nano", "target_modules": sorted(settings["target_modules"])}
+    config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for other in adapter.iterdir():
+        if other not in (weights, config):
+            other.unlink()

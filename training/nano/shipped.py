@@ -19,7 +19,7 @@ def sft_folder() -> Path:
 
 
 def _folder(name: str) -> Path:
-    folder = Path(str(files(__package__))) / "weights" / name
+    folder = Path(str(files("croco_eval.training.nano"))) / "weights" / name
     if not folder.is_dir():
         raise ModelError(f"the packaged model {name!r} is not there; build it with `croco-eval nano build`.")
     return folder
