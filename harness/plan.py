@@ -69,11 +69,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Gap:
-    """A cell that can't be: the suite has no data in this language."""
+    """A task that can't be: the suite has no data in this language, or (``failed``) its data can't be used."""
 
     suite: str
     language: str
     reason: str
+    failed: bool = False
 
 
 @dataclass
@@ -130,7 +131,11 @@ def suite_options(config: RunConfig, suite: str) -> SuiteOptions:
 def make_plan(config: RunConfig) -> Plan:
     """Resolves every name of a config. Raises UserError or ModelError for the first that can't be resolved."""
     for system in config.systems:
-        registry.load("backends", system.backend)
+        registry.check("backends", system.backend)
+    for suite in config.suites:
+        registry.check("suites", LM_EVAL_SUITE if suite.task else suite.name)
+    for judge in config.judges:
+        registry.check("judges", judge.judge or judge.name)
     suites = {x.name: registry.load("suites", LM_EVAL_SUITE if x.task else x.name) for x in config.suites}
     judges = {x.name: registry.load("judges", x.judge or x.name)(**x.options) for x in config.judges}
     systems = [_resolve(x) for x in config.systems]

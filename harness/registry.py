@@ -46,12 +46,17 @@ def names(kind: str) -> tuple[str, ...]:
 
 def load(kind: str, name: str) -> Any:
     """The object registered under this name. Raises UserError with the near names for an unknown one."""
+    check(kind, name)
+    return _entries(kind)[name].load()
+
+
+def check(kind: str, name: str) -> None:
+    """Raises UserError, with the near names, for a name that isn't registered; imports nothing."""
     entries = _entries(kind)
     if name not in entries:
         raise UserError(
             f"unknown {SINGULAR[kind]} {name!r}{did_you_mean(name, entries)}; known: {', '.join(entries) or 'none'}."
         )
-    return entries[name].load()
 
 
 def did_you_mean(word: str, known: Any) -> str:

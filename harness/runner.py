@@ -43,8 +43,11 @@ _REPORTED_PACKAGES = (
 )
 
 
-def execute(config: RunConfig, folder: Path, console: Console) -> RunDirectory:
-    """Runs a configuration into ``folder``, or finishes what is there. Raises a CrocoError that says what is wrong."""
+def execute(config: RunConfig, folder: Path, console: Console) -> list[Gap]:
+    """Runs a configuration into ``folder``, or finishes what is there; gives the tasks whose data could not be used.
+
+    Raises a CrocoError that says what is wrong if nothing could be run.
+    """
     plan = make_plan(config)
     run = RunDirectory(folder)
     try:
@@ -59,7 +62,7 @@ def execute(config: RunConfig, folder: Path, console: Console) -> RunDirectory:
         _judge(plan, run, console)
         write_json(folder / "manifest.json", _manifest(plan))
         registry.load("reports", "tables")(folder)
-    return run
+    return [x for x in gaps if x.failed]
 
 
 def _check_config(run: RunDirectory, config: RunConfig) -> None:
@@ -90,7 +93,9 @@ def _run_cells(plan: Plan, run: RunDirectory, console: Console) -> list[Gap]:
                     try:
                         _run_cell(plan, run, cell, with_base, progress)
                     except DataError as error:
-                        gaps.setdefault((cell.suite, cell.language), Gap(cell.suite, cell.language, str(error)))
+                        gaps.setdefault(
+                            (cell.suite, cell.language), Gap(cell.suite, cell.language, str(error), failed=True)
+                        )
                     progress.end()
             finally:
                 with_base.close()

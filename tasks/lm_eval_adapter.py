@@ -19,6 +19,7 @@ from typing import Any, cast
 os.environ.setdefault("LMEVAL_LOG_LEVEL", "ERROR")
 
 import lm_eval
+from jinja2 import TemplateError
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -135,16 +136,19 @@ class LmEvalTask:
         samples = {name: list(range(n)) for name, n in counts.items()}
         forward = ForwardingLM(answerer, {name: self._item_ids(name) for name in counts})
         tasks = {name: _renamed(task, name) for name, task in self._tasks.items()}
-        with _quiet():
-            results: Any = evaluator.evaluate(
-                lm=forward,
-                task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
-                samples=samples,
-                bootstrap_iters=0,
-                log_samples=True,
-                apply_chat_template=answerer.chat_template,
-                fewshot_as_multiturn=answerer.chat_template,
-            )
+        try:
+            with _quiet():
+                results: Any = evaluator.evaluate(
+                    lm=forward,
+                    task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
+                    samples=samples,
+                    bootstrap_iters=0,
+                    log_samples=True,
+                    apply_chat_template=answerer.chat_template,
+                    fewshot_as_multiturn=answerer.chat_template,
+                )
+        except (TemplateError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"task {', '.join(tasks)}: its templates or metrics failed: {_reason(error)}") from error
         logged = results["samples"]
         items = [self._item(name, i, forward) for name, n in counts.items() for i in range(n)]
         scores = [x for name in counts for sample in logged[name] for x in self._scores(name, sample)]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
-
-from lm_eval.tasks import TaskManager
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..harness.errors import UserError
 from ..harness.languages import LANGUAGES
 from ..harness.suites import SuiteOptions
-from .lm_eval_adapter import LmEvalTask, check_task_name, task_manager
+
+if TYPE_CHECKING:
+    from .lm_eval_adapter import LmEvalTask
 
 
 class LmEvalSuite:
@@ -28,6 +28,8 @@ class LmEvalSuite:
 
     def languages(self, options: SuiteOptions) -> tuple[str, ...]:
         """Languages for which the folder has a task. Raises UserError if it has none at all."""
+        from .lm_eval_adapter import check_task_name
+
         manager, folder = self._manager(options)
         names = {x: _task_name(manager, options.task or "", x) for x in LANGUAGES}
         found = tuple(x for x, name in names.items() if name is not None)
@@ -37,6 +39,8 @@ class LmEvalSuite:
 
     def load(self, language: str, options: SuiteOptions) -> LmEvalTask:
         """The task in a language, its data loaded when first needed."""
+        from .lm_eval_adapter import LmEvalTask
+
         manager, _ = self._manager(options)
         name = _task_name(manager, options.task or "", language)
         return LmEvalTask(
@@ -48,7 +52,7 @@ class LmEvalSuite:
             language=language,
         )
 
-    def _manager(self, options: SuiteOptions) -> tuple[TaskManager, str]:
+    def _manager(self, options: SuiteOptions) -> tuple[Any, str]:
         if not options.task:
             raise UserError("suite 'lm-eval' needs a task: write `- {name: my-suite, task: my_task_{language}}`.")
         if not options.task_path:
@@ -59,11 +63,13 @@ class LmEvalSuite:
 
 
 @cache
-def _manager_of(folder: str) -> TaskManager:
+def _manager_of(folder: str) -> Any:
+    from .lm_eval_adapter import task_manager
+
     return task_manager(Path(folder))
 
 
-def _task_name(manager: TaskManager, template: str, language: str) -> str | None:
+def _task_name(manager: Any, template: str, language: str) -> str | None:
     for code in (language, "nb") if language == "no" else (language,):
         name = template.replace("{language}", code)
         if name in manager.task_index:

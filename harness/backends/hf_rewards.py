@@ -33,9 +33,8 @@ class HfRewardModel:
         encoded = [self._tokenizer.encode(x, add_special_tokens=False)[-limit:] for x in texts]
         rewards = [0.0] * len(encoded)
         for batch in self._batches(encoded):
-            ids = self._tokenizer.pad(
-                {"input_ids": [encoded[x] for x in batch]}, padding_side="right", return_tensors="pt"
-            )
+            rows = {"input_ids": [encoded[x] for x in batch]}
+            ids = self._tokenizer.pad(rows, padding_side="right", return_tensors="pt")
             with torch.inference_mode():
                 logits = self._model(**ids.to(self._model.device)).logits
             for position, value in zip(batch, logits[:, 0].float().tolist(), strict=True):

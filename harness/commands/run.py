@@ -21,6 +21,7 @@ def run(
 
     from .. import registry
     from ..config import parse_config, read_config
+    from ..errors import DataError
 
     console = Console()
     if config is None:
@@ -36,8 +37,11 @@ def run(
         return
     from ..runner import execute
 
-    execute(settings, folder, console)
+    failed = execute(settings, folder, console)
     registry.load("reports", "summary")(folder, console)
+    if failed:
+        names = ", ".join(f"{x.suite} in {x.language}" for x in failed)
+        raise DataError(f"{len(failed)} of the tasks could not be run ({names}); the tables hold the rest.")
 
 
 def _show_plan(settings, console) -> None:

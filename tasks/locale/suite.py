@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...harness.errors import DataError
 from ...harness.languages import LANGUAGES
 from ...harness.suites import SuiteOptions
 from .. import cldr
-from ..lm_eval_adapter import LmEvalTask, ScorePolicy, task_manager
 from .items import families_in
+
+if TYPE_CHECKING:
+    from ..lm_eval_adapter import LmEvalTask
 
 DEFAULT_SIZE = 100
 """Items of each family, unless the config sets a limit."""
@@ -30,6 +32,8 @@ class LocaleSuite:
 
     def load(self, language: str, options: SuiteOptions) -> LmEvalTask:
         """``limit`` is the number of items of each family."""
+        from ..lm_eval_adapter import LmEvalTask, ScorePolicy, task_manager
+
         families = families_in(language)
         if not families:
             raise DataError(f"suite 'locale' has no questions in {language!r}.")

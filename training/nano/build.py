@@ -24,12 +24,8 @@ _TOKENIZER_DOCUMENTS = 120_000
 
 def read_recipe(path: Path | None = None) -> dict[str, Any]:
     """The packaged recipe, or another one in the same form."""
-    text = (
-        path.read_text(encoding="utf-8")
-        if path
-        else (files("croco_eval.training.nano") / "recipe.yaml").read_text(encoding="utf-8")
-    )
-    return yaml.safe_load(text)
+    file = path or files("croco_eval.training.nano") / "recipe.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def build_base(recipe: dict[str, Any], out: Path, say: Callable[[str], None]) -> None:

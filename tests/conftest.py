@@ -1,0 +1,85 @@
+"""Shared fixtures. One torch thread: more of them fight each other on a busy machine."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+Cli = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Published data sets for validation; a clone of its own has none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the folder with published data sets (../shared/data) is not here")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def nano() -> Path:
+    """Folder of the packaged tiny model."""
+    from croco_eval.training.nano.shipped import base_folder
+
+    return base_folder()
+
+
+@pytest.fixture(scope="session")
+def nano_sft() -> Path:
+    """Folder of the packaged SFT adapter."""
+    from croco_eval.training.nano.shipped import sft_folder
+
+    return sft_folder()
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Runs the installed command in ``tmp_path`` as a user would."""
+
+    def run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess:
+        command = [str(Path(sys.executable).with_name("croco-eval")), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small config (packaged model and adapter, few items) with some keys replaced."""
+
+    def write(name: str = "config.yaml", **changes: object) -> Path:
+        settings: dict[str, object] = {
+            "name": "trial",
+            "languages": ["en", "mt"],
+            "systems": [
+                {"name": "base", "model": "croco-nano", "generation": {"max_new_tokens": 24}},
+                {
+                    "name": "sft",
+                    "model": "croco-nano",
+                    "adapter": "croco-nano-sft",
+                    "generation": {"max_new_tokens": 24},
+                },
+            ],
+            "suites": [{"name": "locale", "limit": 3}, {"name": "locale-open", "limit": 2}],
+            "judges": ["reference"],
+        }
+        settings.update(changes)
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump({k: v for k, v in settings.items() if v is not None}), encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,72 @@
+"""Is a text in the language it should be in? Tried on the hand-written prompts of every language."""
+
+from __future__ import annotations
+
+import pytest
+from croco_eval.harness.langid import is_in_language, language_probabilities
+from croco_eval.harness.languages import LANGUAGES
+from croco_eval.tasks.open.suite import open_prompts
+
+FAR = {"da": "mt", "cy": "de", "fi": "en", "gl": "nl", "no": "fr", "mt": "sv", "ga": "it"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_clear_texts_are_in_their_language(language):
+    found = [is_in_language(x, language) for x in open_prompts(language).values()]
+    assert len(found) == 40
+    assert found.count(False) == 0
+    assert found.count(True) >= 38
+
+
+@pytest.mark.parametrize(("language", "other"), FAR.items())
+def test_text_of_another_language_is_not_in_it(language, other):
+    found = [is_in_language(x, other) for x in open_prompts(language).values()]
+    assert found.count(False) >= 38
+    assert found.count(True) == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_english_text_is_in_no_other_language(language):
+    text = "The days of the week are Monday, Tuesday, Wednesday, Thursday, Friday, Saturday and Sunday."
+    assert is_in_language(text, language) is (language == "en")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Euro", "2024-05-17 12:30:00, 3.141592653589793", "!" * 60, "tirsdag onsdag tors"]
+)
+def test_too_short_text_cannot_be_told(text):
+    assert is_in_language(text, "da") is None
+    assert is_in_language(text, "fi") is None
+
+
+def test_letters_count_towards_the_length_and_nothing_else():
+    nineteen, twenty = "Das ist ein Satz 1234567890", "Das ist ein Satz, und noch mehr"
+    assert is_in_language(nineteen, "de") is None
+    assert is_in_language(twenty, "de") is True
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "Der Hund schläft.", "日本語の文章", "12 34", "Il-ġurnata hija sabiħa ħafna."]
+)
+def test_probabilities_cover_all_languages_and_sum_to_one(text):
+    probabilities = language_probabilities(text)
+    assert set(probabilities) == set(LANGUAGES)
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert min(probabilities.values()) >= 0
+
+
+def test_probabilities_come_most_likely_first():
+    probabilities = language_probabilities("Ma hier ġurnata sabiħa ħafna u morna ħdejn il-baħar.")
+    assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
+    assert next(iter(probabilities)) == "mt"
+
+
+def test_both_norwegian_labels_count_as_norwegian():
+    nynorsk = "Eg veit ikkje kva eg skal gjere, men dei andre kjem heim frå skulen i morgon."
+    assert is_in_language(nynorsk, "no") is True
+
+
+def test_text_without_letters_is_equally_likely_in_every_language():
+    """As ``language_probabilities`` promises."""
+    probabilities = language_probabilities("")
+    assert max(probabilities.values()) == pytest.approx(min(probabilities.values()))
