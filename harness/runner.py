@@ -99,8 +99,6 @@ def _run_cells(plan: Plan, run: RunDirectory, console: Console) -> list[Gap]:
                     progress.end()
             finally:
                 with_base.close()
-    for gap in gaps.values():
-        console.print(f"gap: {gap.suite}, {gap.language}: {gap.reason}", style="yellow", markup=False)
     return list(gaps.values())
 
 

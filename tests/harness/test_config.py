@@ -98,7 +98,7 @@ def test_dumped_config_parses_to_the_same_config(parse, text):
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9.-]{0,6}\Z")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     systems=st.lists(names, min_size=1, max_size=3, unique=True),
     suites=st.lists(names, min_size=1, max_size=2, unique=True),
