@@ -71,7 +71,7 @@ class LmEvalTask:
         language: str,
         policy: ScorePolicy | None = None,
     ) -> None:
-        self._manager, self._specs, self._version = manager, specs, version
+        self.manager, self.specs, self._version = manager, specs, version
         self._limit, self._few_shot, self._language = limit, few_shot, language
         self._policy = policy or ScorePolicy()
 
@@ -79,12 +79,12 @@ class LmEvalTask:
     def _tasks(self) -> dict[str, Any]:
         """Our task name -> lm-eval task. Raises DataError for anything that keeps a task from being read."""
         tasks = {}
-        for name, (lm_name, overrides) in self._specs.items():
+        for name, (lm_name, overrides) in self.specs.items():
             # lm-eval merges overrides into a registered task only for the members of a group.
             spec = {"group": name, "task": [{"task": lm_name, **overrides}]} if overrides else lm_name
             try:
                 with _quiet():
-                    loaded = self._manager.load([spec])["tasks"]
+                    loaded = self.manager.load([spec])["tasks"]
             except Exception as error:  # YAML, its functions and the data sets can all fail in their own ways
                 raise DataError(f"task {lm_name!r} can't be loaded: {_reason(error)}") from error
             for loaded_name, task in loaded.items():

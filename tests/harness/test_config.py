@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from croco_eval.harness.config import RunConfig, dump_config, flatten, parse_config, read_config
@@ -96,14 +98,15 @@ def test_dumped_config_parses_to_the_same_config(parse, text):
 
 
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9.-]{0,6}\Z")
+texts = st.text(st.characters(exclude_characters="\x85", exclude_categories=["Cs"]), max_size=5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     systems=st.lists(names, min_size=1, max_size=3, unique=True),
     suites=st.lists(names, min_size=1, max_size=2, unique=True),
-    stop=st.lists(st.text(max_size=5), max_size=2),
-    options=st.dictionaries(st.text(max_size=4), st.none() | st.booleans() | st.integers() | st.text(max_size=4)),
+    stop=st.lists(texts, max_size=2),
+    options=st.dictionaries(texts, st.none() | st.booleans() | st.integers() | texts, max_size=3),
 )
 def test_any_config_survives_being_dumped(tmp_path_factory, systems, suites, stop, options):
     folder = tmp_path_factory.getbasetemp()
@@ -120,6 +123,15 @@ def test_any_config_survives_being_dumped(tmp_path_factory, systems, suites, sto
     text = dump_config(config)
     assert parse_config(text, "dump", folder) == config
     assert yaml.safe_load(text) == config.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("stop", ["\n", "\r\n", "\u2028", "\x85", "'", '"', "#", ": ", "no", "1", "~", " "])
+def test_any_stop_string_survives_being_dumped(parse, stop):
+    config = parse(
+        SHORTEST.replace("model: croco-nano", f"model: croco-nano, generation: {json.dumps({'stop': [stop]})}")
+    )
+    assert config.systems[0].generation.stop == [stop]
+    assert parse(dump_config(config)) == config
 
 
 @pytest.mark.parametrize("written", ["[da, no]", "[no, da]", "[nb, da]", "[da, 'no']", "\n- no\n- da"])

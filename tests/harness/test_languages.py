@@ -14,9 +14,21 @@ MEMBERS = {
 }
 PAPER = set().union(*MEMBERS.values())
 ISO_639_3 = {
-    **{"da": "dan", "de": "deu", "en": "eng", "es": "spa", "fr": "fra", "it": "ita", "nl": "nld"},
-    **{"no": "nob", "pt": "por", "sv": "swe", "fi": "fin"},
-    **{"cy": "cym", "ga": "gle", "gl": "glg", "mt": "mlt"},
+    "da": "dan",
+    "de": "deu",
+    "en": "eng",
+    "es": "spa",
+    "fr": "fra",
+    "it": "ita",
+    "nl": "nld",
+    "no": "nob",
+    "pt": "por",
+    "sv": "swe",
+    "fi": "fin",
+    "cy": "cym",
+    "ga": "gle",
+    "gl": "glg",
+    "mt": "mlt",
 }
 """From the code tables of ISO 639-3; Norwegian is Bokmål here."""
 

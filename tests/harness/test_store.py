@@ -98,7 +98,7 @@ def test_empty_list_keeps_the_columns_and_their_types(tmp_path, kind, rows):
     assert list(pq.read_schema(empty).names) == list(kind.__dataclass_fields__)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.none() | st.text(), min_size=1, max_size=4),
     value=st.none() | st.floats(allow_nan=False),
