@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from .errors import UserError
 from .languages import resolve_languages
-from .registry import did_you_mean
+from .registry import did_you_mean, names
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -29,6 +38,16 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's idea of true and false: in YAML 1.1 ``no`` (Norwegian) is not a word but false."""
 
 
+def _mapping_without_repeats(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+        seen.add(key.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
 _Loader.yaml_implicit_resolvers = {
     first: [x for x in resolvers if x[0] != "tag:yaml.org,2002:bool"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -57,7 +76,7 @@ class SystemConfig(_Strict):
     """
 
     name: Name
-    model: str
+    model: str = Field(min_length=1)
     revision: str | None = None
     adapter: str | None = None
     allow_base_mismatch: bool = False
@@ -68,11 +87,12 @@ class SystemConfig(_Strict):
     batch_tokens: int = Field(8192, ge=64)
     generation: GenerationSettings = Field(default_factory=lambda: GenerationSettings.model_validate({}))
 
-    @model_validator(mode="after")
-    def _no_separator(self) -> SystemConfig:
-        if "__" in self.name:
+    @field_validator("name")
+    @classmethod
+    def _no_separator(cls, value: str) -> str:
+        if "__" in value:
             raise ValueError("a system's name must not hold '__'")
-        return self
+        return value
 
 
 class SuiteConfig(_Strict):
@@ -100,31 +120,47 @@ def _shorthand(value: Any) -> Any:
     return [{"name": x} if isinstance(x, str) else x for x in value] if isinstance(value, list) else value
 
 
+def _languages(value: Any) -> Any:
+    """Codes and groups as codes; one name stands for a list of one."""
+    wanted = [value] if isinstance(value, str) else value
+    if not isinstance(wanted, list) or not all(isinstance(x, str) for x in wanted):
+        raise ValueError("must be a list of codes and groups, such as [da, de] or paper")
+    try:
+        return list(resolve_languages(wanted))
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def _distinct_names(value: list[Any]) -> list[Any]:
+    names = [x.name for x in value]
+    if twice := {x for x in names if names.count(x) > 1}:
+        raise ValueError(f"two of them have the name {sorted(twice)[0]!r}")
+    return value
+
+
+Named = AfterValidator(_distinct_names)
+
+
 class RunConfig(_Strict):
     """A whole run. ``languages`` holds codes and group names; ``reference`` is a system's name."""
 
     name: Name
-    languages: Annotated[list[str], BeforeValidator(lambda x: [x] if isinstance(x, str) else x)] = ["paper"]
-    systems: list[SystemConfig] = Field(min_length=1)
+    languages: Annotated[list[str], BeforeValidator(_languages)] = Field(default=["paper"], validate_default=True)
+    systems: Annotated[list[SystemConfig], Named] = Field(min_length=1)
     reference: str | None = None
-    suites: Annotated[list[SuiteConfig], BeforeValidator(_shorthand)] = Field(min_length=1)
-    judges: Annotated[list[JudgeConfig], BeforeValidator(_shorthand)] = []
+    suites: Annotated[list[SuiteConfig], Named, BeforeValidator(_shorthand)] = Field(min_length=1)
+    judges: Annotated[list[JudgeConfig], Named, BeforeValidator(_shorthand)] = []
     seed: int = Field(0, ge=0)
     task_path: str | None = None
 
-    @model_validator(mode="after")
-    def _consistent(self) -> RunConfig:
-        for what, found in (("system", self.systems), ("suite", self.suites), ("judge", self.judges)):
-            seen = [x.name for x in found]
-            if twice := {x for x in seen if seen.count(x) > 1}:
-                raise ValueError(f"two {what}s have the name {sorted(twice)[0]!r}")
-        systems = [x.name for x in self.systems]
-        if self.reference is not None and self.reference not in systems:
-            raise ValueError(
-                f"reference {self.reference!r} is not one of the systems ({', '.join(systems)})"
-                + did_you_mean(self.reference, systems)
-            )
-        return self
+    @field_validator("reference")
+    @classmethod
+    def _is_a_system(cls, value: str | None, info: ValidationInfo) -> str | None:
+        systems = [x.name for x in info.data.get("systems", [])]
+        if value is not None and systems and value not in systems:
+            near = did_you_mean(value, systems)
+            raise ValueError(f"{value!r} is not one of the systems ({', '.join(systems)}){near}")
+        return value
 
     @property
     def reference_name(self) -> str:
@@ -155,6 +191,8 @@ def parse_config(text: str, source: str, folder: Path) -> RunConfig:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{source}{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+    except ValueError as error:
+        raise UserError(f"{source}: not valid YAML: {error}.") from None
     if not isinstance(data, dict):
         raise UserError(f"{source}: a config is a mapping with at least name, systems and suites.")
     try:
@@ -166,7 +204,7 @@ def parse_config(text: str, source: str, folder: Path) -> RunConfig:
 
 def dump_config(config: RunConfig) -> str:
     """The configuration as YAML with every default written out."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=100)
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -190,7 +228,6 @@ def _resolve(config: RunConfig, folder: Path) -> RunConfig:
     ]
     return config.model_copy(
         update={
-            "languages": list(resolve_languages(config.languages)),
             "systems": systems,
             "reference": config.reference_name,
             "task_path": config.task_path and str((folder / Path(config.task_path).expanduser()).resolve()),
@@ -201,8 +238,7 @@ def _resolve(config: RunConfig, folder: Path) -> RunConfig:
 def _local(name: str, folder: Path) -> str:
     """An existing folder as an absolute path; packaged names and hub ids as they are."""
     path = folder / Path(name).expanduser()
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1
-    return str(path.resolve()) if path.exists() and ("/" in name or looks_local) else name
+    return str(path.resolve()) if name not in names("models") and path.exists() else name
 
 
 _WORDS = {
@@ -218,11 +254,15 @@ def _explain(error: Any, source: str, root: yaml.Node | None) -> str:
     where = f"{source}:{line}" if line else source
     shown = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key {shown!r}{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}."
+        return _sentence(f"{where}: unknown key {shown!r}{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}")
     if error["type"] == "value_error":
-        return f"{where}: {str(error['ctx']['error']).rstrip('.')}."
+        return _sentence(f"{where}: {shown}: {error['ctx']['error']}")
     reason = _WORDS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
-    return f"{where}: {shown or 'the config'}: {reason}."
+    return _sentence(f"{where}: {shown or 'the config'}: {reason}")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(("?", ".")) else f"{text}."
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -234,8 +274,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def _known_keys(path: tuple[str | int, ...]) -> list[str]:
-    names = [x for x in path if isinstance(x, str)]
-    return list((_SECTIONS[names[-1]] if names and names[-1] in _SECTIONS else RunConfig).model_fields)
+    section = next((x for x in reversed(path) if isinstance(x, str)), "")
+    return list(_SECTIONS.get(section, RunConfig).model_fields)
 
 
 def _line_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:

@@ -24,10 +24,12 @@ def digest(value: Any) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """Digest of the names and contents of all files below a folder."""
+    """Digest of the names and contents of all files below a folder, hidden files and folders left out."""
     parts = []
-    for path in sorted(x for x in folder.rglob("*") if x.is_file() and not x.name.startswith(".")):
-        parts.append((str(path.relative_to(folder)), file_digest(path)))
+    for path in sorted(x for x in folder.rglob("*") if x.is_file()):
+        name = path.relative_to(folder)
+        if not any(x.startswith(".") for x in name.parts):
+            parts.append((str(name), file_digest(path)))
     return digest(parts)
 
 

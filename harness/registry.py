@@ -47,7 +47,14 @@ def names(kind: str) -> tuple[str, ...]:
 def load(kind: str, name: str) -> Any:
     """The object registered under this name. Raises UserError with the near names for an unknown one."""
     check(kind, name)
-    return _entries(kind)[name].load()
+    entry = _entries(kind)[name]
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        package = entry.dist.name if entry.dist else "an unknown package"
+        raise UserError(
+            f"{SINGULAR[kind]} {name!r} of {package} can't be imported ({entry.value}): {error}."
+        ) from error
 
 
 def check(kind: str, name: str) -> None:

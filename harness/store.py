@@ -7,6 +7,7 @@ whose presence says that the cell is whole.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -25,10 +26,10 @@ Record = TypeVar("Record")
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a whole file: a reader sees the old content or the new one, never a part. Raises StoreError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     data = content.encode() if isinstance(content, str) else content
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
@@ -60,9 +61,12 @@ class AppendLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._drop_torn_line()
-        self._file = path.open("ab")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._drop_torn_line()
+            self._file = path.open("ab")
+        except OSError as error:
+            raise StoreError(f"{path} can't be written: {error.strerror or error}.") from error
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Adds rows and waits for the disk. Raises StoreError if it is full or gone."""
@@ -145,7 +149,10 @@ class RunLock:
             raise StoreError(f"{self._path.parent} can't be written: {error.strerror or error}.") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                self._file.close()
+                raise StoreError(f"{self._path} can't be locked: {error.strerror or error}.") from error
             self._file.seek(0)
             holder = self._file.read().strip()
             self._file.close()
@@ -212,7 +219,10 @@ class RunDirectory:
         run = cls(path)
         if not (path / "manifest.json").exists():
             raise StoreError(f"{path} is not a run directory (no manifest.json).")
-        version = run.manifest().get("schema_version")
+        manifest = run.manifest()
+        if not isinstance(manifest, dict):
+            raise StoreError(f"{path / 'manifest.json'} is damaged: it holds no mapping.")
+        version = manifest.get("schema_version")
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"{path} was written with schema version {version}; "
@@ -224,8 +234,14 @@ class RunDirectory:
         return read_json(self.path / "manifest.json")
 
     def config_text(self) -> str | None:
+        """The resolved config, or None in a directory that has none yet. Raises StoreError if it can't be read."""
         path = self.path / "config.yaml"
-        return path.read_text(encoding="utf-8") if path.exists() else None
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreError(f"{path} can't be read: {error}.") from error
 
     def cell(self, system: str, suite: str, language: str) -> CellFolder:
         return CellFolder(self.path / "cells" / system / suite / language)

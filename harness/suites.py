@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
 from .backends import Engine
@@ -116,7 +116,7 @@ class Answerer:
         done = frozenset(i for i, x in enumerate(answers) if x is not None)
         self._on_answers(len(done), len(requests))
         for chunk in method(requests, done) if len(done) < len(requests) else ():
-            new = [(i, x) for i, x in chunk if answers[i] is None]
+            new = [(i, _encodable(x)) for i, x in chunk if answers[i] is None]
             self._log.append({"kind": kind, "item_id": keys[i][1], "index": keys[i][2], **asdict(x)} for i, x in new)
             for i, x in new:
                 answers[i] = x
@@ -129,6 +129,13 @@ class Answerer:
         for key, request, answer in zip(keys, requests, complete, strict=True):
             self._asked[key] = _generation(request, answer)
         return complete
+
+
+def _encodable(answer: Response) -> Response:
+    """The answer with lone surrogates, which no file can hold, replaced."""
+    return (
+        answer if answer.text is None else replace(answer, text=answer.text.encode("utf-8", "replace").decode("utf-8"))
+    )
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, int]:

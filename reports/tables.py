@@ -27,7 +27,7 @@ PREFERENCE_COLUMNS = (
 )
 TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
 WHOLE = "all"
-"""Task name of rows that pool a suite's tasks; language name of rows that pool languages is ``all`` or a group."""
+"""Name of the task in rows that pool a suite's tasks, and of the language in rows that pool all languages."""
 
 
 def write_tables(folder: Path) -> RunData:
@@ -35,7 +35,7 @@ def write_tables(folder: Path) -> RunData:
     data = load_run(folder)
     scores = score_table(data)
     _write(folder / "scores.csv", scores)
-    _write(folder / "preferences.csv", data.preferences.reindex(columns=PREFERENCE_COLUMNS))
+    _write(folder / "preferences.csv", preference_table(data))
     _write(folder / "leaderboard.csv", leaderboard(data, scores))
     return data
 
@@ -58,16 +58,25 @@ def score_table(data: RunData) -> Frame:
     return ordered[list(SCORE_COLUMNS)].reset_index(drop=True)
 
 
+def preference_table(data: RunData) -> Frame:
+    """One row per judge, candidate and item, in the order of the config and then of the items' ids."""
+    table = data.preferences.reindex(columns=PREFERENCE_COLUMNS)
+    order = {"candidate": data.systems, "suite": data.suites, "language": data.languages}
+    keys: dict[str, Any] = {f"_{k}": table[k].map({x: i for i, x in enumerate(v)}) for k, v in order.items()}
+    ordered = table.assign(**keys).sort_values(["judge", *keys, "task", "item_id"], kind="stable")
+    return ordered[list(PREFERENCE_COLUMNS)]
+
+
 def _scores(data: RunData) -> Iterator[tuple]:
     if data.scores.empty:
         return
     for (system, suite, task, language, metric), part in data.scores.groupby(
         ["system", "suite", "task", "language", "metric"], sort=False
     ):
-        yield _row(system, suite, task, language, metric, part, "value", part["kind"].iloc[0], pooled=False)
+        yield _row(system, suite, task, language, metric, part, "value", _joint_kind(part), pooled=False)
     primary = data.scores[data.scores["primary"]]
     for (system, suite), part in primary.groupby(["system", "suite"], sort=False):
-        for language, chosen in _poolings(part):
+        for language, chosen in _poolings(part, data.languages):
             kind = _joint_kind(chosen)
             yield _row(
                 system, suite, WHOLE, language, "score", chosen, "value", kind, pooled=language not in data.languages
@@ -79,21 +88,21 @@ def _win_rates(data: RunData) -> Iterator[tuple]:
         metric = f"win_rate[{judge}]"
         for (task, language), chosen in part.groupby(["task", "language"], sort=False):
             yield _row(candidate, suite, task, language, metric, chosen, "preference", "bounded", pooled=False)
-        for language, chosen in _poolings(part):
+        for language, chosen in _poolings(part, data.languages):
             pooled = language not in data.languages
             yield _row(candidate, suite, WHOLE, language, metric, chosen, "preference", "bounded", pooled)
 
 
-def _poolings(part: Frame) -> Iterator[tuple[str, Frame]]:
-    """(name, rows): each language, each resource group that has several, and all of them."""
-    for language, chosen in part.groupby("language", sort=False):
-        yield str(language), chosen
-    groups = part["language"].map(group_of)
-    for group, chosen in part.groupby(groups, sort=False):
-        if chosen["language"].nunique() > 1:
-            yield str(group), chosen
-    if part["language"].nunique() > 1:
-        yield "all", part
+def _poolings(part: Frame, languages: list[str]) -> Iterator[tuple[str, Frame]]:
+    """(name, rows): each language; then the groups of the run's languages, of which this suite may have only some."""
+    for language in languages:
+        if (part["language"] == language).any():
+            yield language, part[part["language"] == language]
+    for name in _groups_of(languages):
+        if name not in languages:
+            chosen = part if name == WHOLE else part[part["language"].map(group_of) == name]
+            if len(chosen):
+                yield name, chosen
 
 
 def _row(system, suite, task, language, metric, part: Frame, column: str, kind: str, pooled: bool) -> tuple:

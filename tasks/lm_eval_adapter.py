@@ -189,7 +189,7 @@ class LmEvalTask:
                 source_id=source_id,
                 task=name,
                 metric=metric if sample["filter"] == "none" else f"{metric},{sample['filter']}",
-                kind=self._kind(metric, value),
+                kind=self._kind(metric, predicted is not None),
                 primary=metric == primary,
                 value=value,
                 unscored=None if value is not None else "the metric gave no number",
@@ -200,10 +200,11 @@ class LmEvalTask:
     def _ids(self, name: str, number: int) -> tuple[str, str]:
         return self._item_ids(name)[number]
 
-    def _kind(self, metric: str, value: float | None) -> MetricKind:
+    def _kind(self, metric: str, is_pair: bool) -> MetricKind:
+        """Known before the values are: from the policy, from the name, or because the metric compares labels."""
         if self._policy.kinds and metric in self._policy.kinds:
             return self._policy.kinds[metric]
-        return "binary" if metric in _BINARY or value in (0.0, 1.0) else "continuous"
+        return "binary" if metric in _BINARY or is_pair else "continuous"
 
 
 class ForwardingLM(LM):

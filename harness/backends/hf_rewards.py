@@ -21,7 +21,7 @@ class HfRewardModel:
         self._model, self._tokenizer = load_model(spec, classifier=True)
         if self._model.config.num_labels != 1:
             raise ModelError(
-                f"reward model {spec.path!r} gives {self._model.config.num_labels} logits; a reward model has exactly one."
+                f"reward model {spec.path!r} gives {self._model.config.num_labels} logits; it must give exactly one."
             )
         self._model.config.pad_token_id = self._tokenizer.pad_token_id
 

@@ -41,7 +41,8 @@ def mean_interval(
     Method: independent binary values: Wilson's score interval (as ``statsmodels.proportion_confint(method="wilson")``);
     other independent values: Student's t with n - 1 degrees of freedom; clusters: the standard error of a ratio of
     cluster sums with the factor G / (G - 1) and Student's t with G - 1 degrees of freedom (the CR1 sandwich of a
-    regression on a constant). Bounded and binary intervals are cut to [0, 1].
+    regression on a constant). Bounded and binary intervals are cut to [0, 1]. Values in [0, 1] that all agree have no
+    spread to estimate from: Wilson's interval with as many draws as there are clusters (or items), never a width of 0.
     Raises ValueError for values outside [0, 1] where the kind says so, infinite values, and lengths that differ.
     """
     x = np.array([np.nan if v is None else float(v) for v in values], dtype=float)
@@ -55,6 +56,8 @@ def mean_interval(
     x = x[scored]
     if kind != "continuous" and ((x < 0) | (x > 1)).any():
         raise ValueError(f"{kind} values must lie in [0, 1]")
+    if kind == "binary" and not np.isin(x, (0.0, 1.0)).all():
+        raise ValueError("binary values must be 0 or 1")
     n = len(x)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0, unscored, "none")
@@ -63,22 +66,25 @@ def mean_interval(
         groups = np.unique([str(v) for v in labels[scored]], return_inverse=True)[1]
         if groups.max() + 1 < n:
             return _clustered(x, groups, mean, kind, level, unscored)
-    if kind == "binary":
-        return _wilson(mean, n, level, unscored)
+    if kind == "binary" or (kind == "bounded" and n > 1 and x.min() == x.max()):
+        return _wilson(mean, n, n, level, unscored)
     se = float(x.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
     return _student(mean, se, n - 1, n, unscored, "t", kind, level)
 
 
-def _wilson(mean: float, n: int, level: float, unscored: int) -> Estimate:
+def _wilson(mean: float, draws: int, n: int, level: float, unscored: int) -> Estimate:
+    """Wilson's interval for ``draws`` independent draws; ``n`` items stand behind them."""
     z = float(stats.norm.ppf(0.5 + level / 2))
-    middle = (mean + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
-    se = math.sqrt(mean * (1 - mean) / n)
+    middle = (mean + z * z / (2 * draws)) / (1 + z * z / draws)
+    half = z / (1 + z * z / draws) * math.sqrt(mean * (1 - mean) / draws + z * z / (4 * draws * draws))
+    se = math.sqrt(mean * (1 - mean) / draws)
     return Estimate(mean, max(0.0, middle - half), min(1.0, middle + half), se, n, unscored, "wilson")
 
 
 def _clustered(x: np.ndarray, groups: np.ndarray, mean: float, kind: str, level: float, unscored: int) -> Estimate:
     count = int(groups.max()) + 1
+    if kind != "continuous" and count > 1 and x.min() == x.max():
+        return _wilson(mean, count, len(x), level, unscored)
     sums = np.bincount(groups, weights=x - mean)
     se = math.sqrt(float((sums**2).sum()) * count / (count - 1)) / len(x) if count > 1 else math.nan
     return _student(mean, se, count - 1, len(x), unscored, "cluster-t", kind, level)

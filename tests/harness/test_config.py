@@ -298,9 +298,9 @@ def test_empty_list_of_systems_or_suites_is_refused(refusal, section):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("name: tuned", "name: base", "two systems have the name 'base'"),
-        ("  - locale\n", "  - locale\n  - {name: locale, limit: 1}\n", "two suites have the name 'locale'"),
-        ("[reference]", "[reference, reference]", "two judges have the name 'reference'"),
+        ("name: tuned", "name: base", "two of them have the name 'base'"),
+        ("  - locale\n", "  - locale\n  - {name: locale, limit: 1}\n", "two of them have the name 'locale'"),
+        ("[reference]", "[reference, reference]", "two of them have the name 'reference'"),
     ],
 )
 def test_name_that_stands_twice_is_refused(refusal, old, new, said):
@@ -309,7 +309,7 @@ def test_name_that_stands_twice_is_refused(refusal, old, new, said):
 
 def test_reference_that_is_no_system_is_refused_with_the_systems_names(refusal):
     said = refusal(_with("reference: base", "reference: bass"))
-    assert "reference 'bass' is not one of the systems (base, tuned)" in said
+    assert "reference: 'bass' is not one of the systems (base, tuned)" in said
     assert "did you mean 'base'" in said
 
 

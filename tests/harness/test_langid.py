@@ -39,10 +39,26 @@ def test_too_short_text_cannot_be_told(text):
     assert is_in_language(text, "fi") is None
 
 
-def test_letters_count_towards_the_length_and_nothing_else():
-    nineteen, twenty = "Das ist ein Satz 1234567890", "Das ist ein Satz, und noch mehr"
-    assert is_in_language(nineteen, "de") is None
-    assert is_in_language(twenty, "de") is True
+def test_twenty_letters_are_needed_and_nothing_else_counts_as_one():
+    assert is_in_language("Der Hund schläft nimmer", "de") is True
+    assert is_in_language("Der Hund schläft immer", "de") is None
+    assert is_in_language("Der Hund schläft immer, 1234567890 ...", "de") is None
+
+
+def test_text_that_two_neighbours_could_have_written_is_in_neither_case_called_wrong():
+    """One sentence, letter for letter, in Danish and in Norwegian."""
+    text = "Jeg har en bil og et hus i byen"
+    probabilities = language_probabilities(text)
+    assert min(probabilities["da"], probabilities["no"]) > 0.3
+    assert is_in_language(text, "da") is not False
+    assert is_in_language(text, "no") is not False
+    assert is_in_language(text, "fi") is False
+
+
+def test_no_language_is_called_the_right_one_below_one_half():
+    text = "Katten ligger under bordet i stuen"
+    assert max(language_probabilities(text).values()) < 0.5
+    assert [is_in_language(text, x) for x in ("sv", "no", "da")] == [None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,23 @@ def test_written_file_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path
     assert _files(tmp_path) == ["new/x.txt", "new/y.bin"]
 
 
+def test_reader_of_the_old_file_is_not_disturbed(tmp_path):
+    file = tmp_path / "x.txt"
+    write_atomically(file, "old content")
+    with file.open() as reader:
+        write_atomically(file, "NEW")
+        assert reader.read() == "old content"
+    assert file.read_text() == "NEW"
+
+
+def test_content_has_reached_the_disk_before_the_file_has_its_name(tmp_path, monkeypatch):
+    file, seen = tmp_path / "x.txt", []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (fsync(fd), seen.append((os.fstat(fd).st_size, file.exists()))))
+    write_atomically(file, "12345")
+    assert seen[0] == (5, False)
+
+
 def test_target_that_is_a_folder_is_refused_and_kept(tmp_path):
     target = tmp_path / "x"
     target.mkdir()
@@ -214,6 +231,16 @@ def test_rows_are_on_the_disk_when_append_returns(tmp_path):
     lines = (tmp_path / "deep" / "x.jsonl").read_bytes().decode().split("\n")
     assert [json.loads(x) for x in lines[:-1]] == [{"a": 1}, {"a": ODD}]
     assert lines[-1] == ""
+    log.close()
+
+
+def test_append_returns_only_after_all_its_bytes_were_synced(tmp_path, monkeypatch):
+    log, seen = AppendLog(tmp_path / "x.jsonl"), []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (fsync(fd), seen.append(os.fstat(fd).st_size)))
+    log.append([{"a": 1}])
+    log.append([{"a": 2}, {"a": 3}])
+    assert seen == [9, 27]
     log.close()
 
 

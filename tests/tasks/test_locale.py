@@ -188,7 +188,8 @@ def test_any_size_can_be_had(family: str):
 def test_output_is_byte_identical_for_a_seed_in_another_process():
     """Another process has another hash seed."""
     code = (
-        "import json; from dataclasses import asdict; from croco_eval.tasks.locale.items import build_items, families_in\n"
+        "import json; from dataclasses import asdict\n"
+        "from croco_eval.tasks.locale.items import build_items, families_in\n"
         "print(json.dumps([asdict(x) for f in families_in('da') for x in build_items(f, 'da', 25, 7)]))"
     )
     outputs = {

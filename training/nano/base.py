@@ -36,25 +36,21 @@ def encode(documents: Iterable[Document], tokenizer: Any, prompt_loss: bool) -> 
     return Dataset.from_dict({"input_ids": ids, "labels": labels, "length": [len(x) for x in ids]})
 
 
-def train_base(
-    data: Dataset,
-    tokenizer: Any,
-    model_settings: dict[str, Any],
-    settings: dict[str, Any],
-    out: Path,
-    seed: int,
-) -> LlamaForCausalLM:
-    """One pass over ``data`` (a recipe's passes are already in it), on the CPU or the device there is."""
+def new_model(tokenizer: Any, settings: dict[str, Any], seed: int) -> LlamaForCausalLM:
+    """An untrained Llama for this tokenizer; ``settings`` are LlamaConfig's."""
     set_seed(seed)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            **model_settings,
-        )
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **settings,
     )
+    return LlamaForCausalLM(config)
+
+
+def train(model: Any, tokenizer: Any, data: Dataset, settings: dict[str, Any], out: Path, seed: int) -> None:
+    """Trains a model in place, once over ``data``, on the GPU if there is one; ``settings`` are TrainingArguments'."""
     arguments = TrainingArguments(
         output_dir=str(out),
         num_train_epochs=1,
@@ -70,7 +66,4 @@ def train_base(
         **settings,
     )
     collator = DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100, pad_to_multiple_of=8)
-    trainer = Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator)
-    trainer.train()
-    model.generation_config.update(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    return model
+    Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator).train()

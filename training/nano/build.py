@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ...harness import registry
 from ...harness.languages import LANGUAGES
-from .base import encode, train_base
+from .base import encode, new_model, train
 from .tokenizer import train_tokenizer
 
 _TOKENIZER_DOCUMENTS = 120_000
@@ -29,24 +30,39 @@ def read_recipe(path: Path | None = None) -> dict[str, Any]:
 
 
 def build_base(recipe: dict[str, Any], out: Path, say: Callable[[str], None]) -> None:
-    """Writes tokenizer and base model to ``out``; everything follows from the recipe and its seed."""
-    seed = recipe["seed"]
+    """Writes tokenizer and base model to ``out``; everything follows from the recipe and its seed.
+
+    A stage goes on from the model that the stage before left on the disk, as it is stored there.
+    """
+    passes = 0
+    for number, stage in enumerate(recipe["base"]):
+        build_stage(recipe, number, passes, out, say)
+        passes += stage["passes"]
+
+
+def build_stage(recipe: dict[str, Any], number: int, passes_before: int, out: Path, say: Callable[[str], None]) -> None:
+    """One stage of the base's training; the first one also makes the tokenizer."""
+    stage, seed = recipe["base"][number], recipe["seed"] + number
     corpus = registry.load("corpora", recipe["corpus"])()
     shares = {x: recipe["shares"][x] for x in LANGUAGES if x in recipe["shares"]}
-    documents = list(corpus.base_documents(shares, recipe["passes"], seed))
-    say(f"{len(documents):,} documents in {len(shares)} languages")
-    texts = (f"{x.prompt}\n{x.answer}" for x in documents[:_TOKENIZER_DOCUMENTS])
-    tokenizer = train_tokenizer(texts, **recipe["tokenizer"])
-    data = encode(documents, tokenizer, prompt_loss=True)
-    say(f"{sum(data['length']):,} tokens, vocabulary {len(tokenizer):,}")
-    model = train_base(data, tokenizer, recipe["model"], recipe["base"], out, seed)
-    say(f"{sum(x.numel() for x in model.parameters()):,} parameters trained")
+    documents = list(corpus.base_documents(shares, stage["passes"], recipe["seed"] + passes_before))
+    say(f"stage {number + 1}: {len(documents):,} documents in {len(shares)} languages")
+    if number == 0:
+        texts = (f"{x.prompt}\n{x.answer}" for x in documents[:_TOKENIZER_DOCUMENTS])
+        tokenizer = train_tokenizer(texts, **recipe["tokenizer"])
+        model = new_model(tokenizer, recipe["model"], seed)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(out)
+        model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+    data = encode(documents, tokenizer, stage["prompt_loss"])
+    say(f"{sum(data['length']):,} tokens, vocabulary {len(tokenizer):,}, {model.num_parameters():,} parameters")
+    train(model, tokenizer, data, stage["training"], out, seed)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    _name_model(out, "croco-nano")
+    _name_model(out)
 
 
-def _name_model(folder: Path, name: str) -> None:
+def _name_model(folder: Path) -> None:
     """Leaves no path of the machine that built it in the shipped files."""
     for file in (folder / "config.json", folder / "tokenizer_config.json"):
         settings = json.loads(file.read_text(encoding="utf-8"))
