@@ -17,8 +17,8 @@ os.environ.setdefault(
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-class _State:
-    verbose = False
+_VERBOSE = ("-v", "--verbose")
+_QUIET = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1"}
 
 
 def _version(wanted: bool) -> None:
@@ -30,17 +30,10 @@ def _version(wanted: bool) -> None:
 
 
 def _options(
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show tracebacks and what the libraries say.")
-    ] = False,
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    verbose: Annotated[bool, typer.Option(*_VERBOSE, help="Show tracebacks and what the libraries say.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """Did this tuning make my model better, in which languages, and what did it forget?"""
-    _State.verbose = verbose
-    if not verbose:
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def build_app() -> typer.Typer:
@@ -57,11 +50,15 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point. A CrocoError is one sentence on stderr and its exit code; ``-v`` adds the traceback."""
+    """Entry point. A CrocoError is one sentence on stderr and its exit code; ``-v``, anywhere, adds the traceback."""
+    arguments = [x for x in sys.argv[1:] if x not in _VERBOSE]
+    verbose = len(arguments) < len(sys.argv) - 1
+    for name, value in _QUIET.items() if not verbose else ():
+        os.environ.setdefault(name, value)
     try:
-        build_app()()
+        build_app()(args=arguments)
     except CrocoError as error:
-        if _State.verbose:
+        if verbose:
             raise
         sys.stderr.write(f"croco-eval: {error}\n")
         sys.exit(error.exit_code)

@@ -142,7 +142,8 @@ Named = AfterValidator(_distinct_names)
 
 
 class RunConfig(_Strict):
-    """A whole run. ``languages`` holds codes and group names; ``reference`` is a system's name."""
+    """A whole run. ``languages`` holds codes and group names; ``reference`` is a system's name.
+    ``workers`` processes each load the models and share the cells: for small models on a CPU."""
 
     name: Name
     languages: Annotated[list[str], BeforeValidator(_languages)] = Field(default=["paper"], validate_default=True)
@@ -152,6 +153,7 @@ class RunConfig(_Strict):
     judges: Annotated[list[JudgeConfig], Named, BeforeValidator(_shorthand)] = []
     seed: int = Field(0, ge=0)
     task_path: str | None = None
+    workers: int = Field(1, ge=1, le=64)
 
     @field_validator("reference")
     @classmethod

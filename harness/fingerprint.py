@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-NEUTRAL = frozenset({"batch_tokens"})
+NEUTRAL = frozenset({"batch_tokens", "workers"})
 """Settings that cannot change a result, beyond the last bits of floating point."""
 
 _BLOCK = 1 << 20

@@ -9,7 +9,7 @@ from .errors import StoreError
 from .fingerprint import differing, digest
 from .judges import Judge
 from .plan import Plan, judge_signature
-from .progress import RunProgress
+from .progress import Progress
 from .records import AnswerPair, Generation, Item, Judgment
 from .store import CellFolder, RunDirectory, read_records
 
@@ -38,7 +38,7 @@ def judging_cells(plan: Plan, run: RunDirectory) -> list[JudgingCell]:
     ]
 
 
-def judge_cell(run: RunDirectory, cell: JudgingCell, judge: Judge, progress: RunProgress) -> None:
+def judge_cell(run: RunDirectory, cell: JudgingCell, judge: Judge, progress: Progress) -> None:
     """Judges what is not judged yet and seals. Raises StoreError if the cell was begun under other circumstances."""
     folder = run.judgments(cell.judge, cell.candidate, cell.reference, cell.suite, cell.language)
     candidate = run.cell(cell.candidate, cell.suite, cell.language)

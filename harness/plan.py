@@ -104,11 +104,6 @@ class Plan:
             raise found
         return found
 
-    @property
-    def loaded_tasks(self) -> dict[tuple[str, str], Task]:
-        """Tasks loaded so far, by suite and language."""
-        return {k: x for k, x in self._tasks.items() if not isinstance(x, DataError)}
-
     def _options(self, suite: str) -> SuiteOptions:
         return suite_options(self.config, suite)
 

@@ -5,23 +5,45 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 _LINE_EVERY_SECONDS = 15.0
 
 
-class RunProgress:
-    """Two levels: all cells of the run, and the answers of the current cell."""
+class Progress(Protocol):
+    """What whoever works on cells tells of it."""
 
-    def __init__(self, console: Console, total: int, unit: str) -> None:
+    def begin(self, name: str) -> None:
+        """A cell begins."""
+        ...
+
+    def answers(self, done: int, expected: int) -> None:
+        """``done`` more answers are known; ``expected`` more are wanted."""
+        ...
+
+    def end(self) -> None:
+        """The cell is done."""
+        ...
+
+
+class RunProgress:
+    """All cells of the run, and below them the current cell of each lane (a worker)."""
+
+    def __init__(self, console: Console, total: int, unit: str, lanes: int = 1) -> None:
         self._console, self._total, self._unit = console, total, unit
-        self._bars: Progress | None = None
+        self._lanes = [Lane(self, x) for x in range(lanes)]
+        self._bars: Bars | None = None
         self._done = 0
-        self._items = 0
+        self._answers = 0
         self._begun = self._last_line = time.monotonic()
-        self._cell = ""
+
+    def lane(self, number: int) -> Lane:
+        """The progress of one worker."""
+        return self._lanes[number]
 
     @contextmanager
     def shown(self) -> Iterator[RunProgress]:
@@ -37,49 +59,62 @@ class RunProgress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._console, transient=True) as bars:
+        with Bars(*columns, console=self._console, transient=True) as bars:
             self._bars = bars
             self._all = bars.add_task(f"all {self._unit}s", total=self._total, rate="")
-            self._current = bars.add_task("", total=None, rate="")
+            self._current = [bars.add_task("", total=None, rate="") for _ in self._lanes]
             yield self
         self._bars = None
 
-    def begin(self, name: str) -> None:
-        """A cell begins."""
-        self._cell = name
+    def cell_begins(self, lane: int, name: str) -> None:
+        """Shows which cell a lane is at."""
         if self._bars:
-            self._bars.reset(self._current, description=name, total=None, rate="")
+            self._bars.reset(self._current[lane], description=name, total=None, rate="")
 
-    def answers(self, done: int, expected: int) -> None:
-        """``done`` more answers are known; ``expected`` more are wanted."""
-        self._items += done
+    def answers_known(self, lane: int, done: int, expected: int, name: str) -> None:
+        """Counts answers; a plain line now and then where there are no bars."""
+        self._answers += done
         if self._bars:
-            task = self._bars.tasks[self._current]
-            total = (task.total or 0) + expected
-            self._bars.update(self._current, total=total or None, advance=done)
+            bar = self._bars.tasks[1 + lane]
+            self._bars.update(self._current[lane], total=(bar.total or 0) + expected or None, advance=done)
             self._bars.update(self._all, rate=f"{self._rate():,.0f} answers/s")
         elif time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
-            self._line()
+            self._line(name)
 
-    def end(self) -> None:
-        """The cell is done."""
+    def cell_ends(self, name: str) -> None:
+        """Counts a cell."""
         self._done += 1
         if self._bars:
             self._bars.advance(self._all)
         elif self._done == self._total:
-            self._line()
+            self._line(name)
 
     def _rate(self) -> float:
-        return self._items / max(time.monotonic() - self._begun, 1e-9)
+        return self._answers / max(time.monotonic() - self._begun, 1e-9)
 
-    def _line(self) -> None:
+    def _line(self, name: str) -> None:
         self._last_line = time.monotonic()
         elapsed = self._last_line - self._begun
         left = elapsed / self._done * (self._total - self._done) if self._done else None
         tail = f", about {left:.0f} s left" if left else ""
         done = f"{self._done}/{self._total} {self._unit}s"
         self._console.print(
-            f"{done}, {self._rate():,.0f} answers/s, {elapsed:.0f} s{tail} ({self._cell})",
-            highlight=False,
-            markup=False,
+            f"{done}, {self._rate():,.0f} answers/s, {elapsed:.0f} s{tail} ({name})", highlight=False, markup=False
         )
+
+
+class Lane:
+    """One worker's part of the progress."""
+
+    def __init__(self, whole: RunProgress, number: int) -> None:
+        self._whole, self._number, self._name = whole, number, ""
+
+    def begin(self, name: str) -> None:
+        self._name = name
+        self._whole.cell_begins(self._number, name)
+
+    def answers(self, done: int, expected: int) -> None:
+        self._whole.answers_known(self._number, done, expected, self._name)
+
+    def end(self) -> None:
+        self._whole.cell_ends(self._name)

@@ -204,6 +204,13 @@ def test_ls_names_what_there_is(cli):
     sentence(cli("ls", "judge"), "did you mean 'judges'", code=2)
 
 
+def test_verbose_shows_the_traceback_wherever_it_stands(cli):
+    for arguments in (("-v", "run", "nowhere.yaml"), ("run", "nowhere.yaml", "--verbose")):
+        done = cli(*arguments)
+        assert done.returncode != 0
+        assert "Traceback" in done.stderr
+
+
 def test_version_is_shown(cli):
     done = cli("--version")
     assert done.returncode == 0

@@ -128,6 +128,58 @@ def test_resume_after_kill_gives_identical_tables(finished: Path, tmp_path: Path
     assert all(b"\n" in x for x in kept.values() if x)
 
 
+def test_several_workers_give_the_same_tables(finished: Path, tmp_path: Path):
+    text = (finished / "config.yaml").read_text(encoding="utf-8") + "workers: 2\n"
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    done = subprocess.run([COMMAND, "run", "config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path / "runs" / "trial") == tables(finished / "runs" / "trial")
+    manifests = [json.loads((x / "runs" / "trial" / "manifest.json").read_text()) for x in (tmp_path, finished)]
+    assert manifests[0]["tasks"] == manifests[1]["tasks"]
+
+
+def test_workers_end_with_their_parent_and_the_run_can_go_on(finished: Path, tmp_path: Path):
+    text = (finished / "config.yaml").read_text(encoding="utf-8") + "workers: 2\n"
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    process = subprocess.Popen(
+        [COMMAND, "run", "config.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    children: list[int] = []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(children) < 3:  # two workers, and the resource tracker
+        time.sleep(0.05)
+        file = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        children = [int(x) for x in file.read_text().split()] if file.exists() else []
+    time.sleep(5)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and any(_is_running(x) for x in children):
+        time.sleep(0.05)
+    assert not [x for x in children if _is_running(x)]
+    done = subprocess.run([COMMAND, "run", "config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path / "runs" / "trial") == tables(finished / "runs" / "trial")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_an_error_in_a_worker_is_one_sentence(cli, write_config, tmp_path: Path, nano: Path):
+    import shutil
+
+    shutil.copytree(nano, tmp_path / "broken")
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"not weights")
+    done = cli("run", write_config(systems=[{"name": "own", "model": "./broken"}], workers=2))
+    assert done.returncode == 1
+    assert "can't be loaded" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_answers_on_the_disk_are_not_asked_for_again(finished: Path, tmp_path: Path):
     """A cell is put back to half done; on resume the recorded half is kept as it was, even where it was altered."""
     import shutil
