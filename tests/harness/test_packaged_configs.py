@@ -1,0 +1,36 @@
+"""Configs that are shipped or shown must be right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from croco_eval.harness.config import parse_config, read_config
+from croco_eval.harness.plan import make_plan
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = [*sorted((ROOT / "configs").glob("*.yaml")), *sorted((ROOT / "docs" / "examples").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda x: x.name)
+def test_every_config_parses(path: Path):
+    assert read_config(path).systems
+
+
+def test_the_quickstart_is_what_the_readme_says():
+    config = read_config(ROOT / "configs" / "quickstart.yaml")
+    plan = make_plan(config)
+    assert len(config.languages) == 14
+    assert [x.name for x in plan.systems] == ["base", "sft"]
+    assert set(plan.suites) == {"locale", "locale-open"}
+    assert len(plan.cells) == 2 * 2 * 14
+    assert plan.gaps == []
+    assert len({x.base_key for x in plan.systems}) == 1
+
+
+def test_the_config_in_the_readme_parses():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(# compare\.yaml.*?)```", text, flags=re.DOTALL)
+    config = parse_config(block, "README.md", ROOT)
+    assert [x.name for x in config.systems] == ["base", "tuned"]
