@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -18,7 +19,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 _VERBOSE = ("-v", "--verbose")
-_QUIET = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1"}
+_QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "PYTHONWARNINGS": "ignore",  # for worker processes
+}
 
 
 def _version(wanted: bool) -> None:
@@ -53,8 +59,10 @@ def main() -> None:
     """Entry point. A CrocoError is one sentence on stderr and its exit code; ``-v``, anywhere, adds the traceback."""
     arguments = [x for x in sys.argv[1:] if x not in _VERBOSE]
     verbose = len(arguments) < len(sys.argv) - 1
-    for name, value in _QUIET.items() if not verbose else ():
-        os.environ.setdefault(name, value)
+    if not verbose:
+        warnings.simplefilter("ignore")
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
     try:
         build_app()(args=arguments)
     except CrocoError as error:

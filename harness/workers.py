@@ -46,7 +46,10 @@ def run_in_processes(
     try:
         for process in processes:
             process.start()
-        return _listen(queue, processes, progress, say)
+        gaps = _listen(queue, processes, progress, say)
+        for process in processes:
+            process.join()
+        return gaps
     finally:
         held_by_parent.close()
         for process in processes:
