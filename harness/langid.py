@@ -28,12 +28,10 @@ def _identifier() -> Any:
 def language_probabilities(text: str) -> dict[str, float]:
     """Probability of each registry language, most likely first; equal for a text without letters."""
     by_label = dict(_identifier().rank(text))
-    # Norwegian has two labels: their mean, so that no language is likelier than another before the text is seen.
-    means = {
-        code: sum(by_label[x] for x in language.langid) / len(language.langid) for code, language in LANGUAGES.items()
-    }
-    total = sum(means.values())
-    return {code: float(x / total) for code, x in sorted(means.items(), key=lambda x: -x[1])}
+    # Norwegian has two labels: the likelier one counts, so that no language is ahead before the text is seen.
+    best = {code: max(by_label[x] for x in language.langid) for code, language in LANGUAGES.items()}
+    total = sum(best.values())
+    return {code: float(x / total) for code, x in sorted(best.items(), key=lambda x: -x[1])}
 
 
 def is_in_language(text: str, language: str) -> bool | None:
