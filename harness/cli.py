@@ -37,7 +37,9 @@ def _version(wanted: bool) -> None:
 
 def _options(
     verbose: Annotated[bool, typer.Option(*_VERBOSE, help="Show tracebacks and what the libraries say.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Did this tuning make my model better, in which languages, and what did it forget?"""
 

@@ -38,8 +38,11 @@ def judging_cells(plan: Plan, run: RunDirectory) -> list[JudgingCell]:
     ]
 
 
-def judge_cell(run: RunDirectory, cell: JudgingCell, judge: Judge, progress: Progress) -> None:
-    """Judges what is not judged yet and seals. Raises StoreError if the cell was begun under other circumstances."""
+def judge_cell(run: RunDirectory, cell: JudgingCell, judge: Judge, progress: Progress) -> int:
+    """Judges what is not judged yet and seals; gives the number of items the judge had something to say about.
+
+    Raises StoreError if the cell was begun under other circumstances.
+    """
     folder = run.judgments(cell.judge, cell.candidate, cell.reference, cell.suite, cell.language)
     candidate = run.cell(cell.candidate, cell.suite, cell.language)
     reference = run.cell(cell.reference, cell.suite, cell.language)
@@ -52,7 +55,7 @@ def judge_cell(run: RunDirectory, cell: JudgingCell, judge: Judge, progress: Pro
         folder, fingerprint, f"judgments of {cell.judge} on {cell.candidate}, {cell.suite}, {cell.language}"
     )
     if folder.is_sealed:
-        return
+        return folder.seal_info()["n_items"]
     pairs = [x for x in answer_pairs(candidate, reference, cell.language) if judge.accepts(x)]
     log = folder.log("judgments")
     try:
@@ -73,6 +76,7 @@ def judge_cell(run: RunDirectory, cell: JudgingCell, judge: Judge, progress: Pro
         "n_items": len(pairs),
     }
     folder.seal({"judgments": (Judgment, known)}, info)
+    return len(pairs)
 
 
 def answer_pairs(candidate: CellFolder, reference: CellFolder, language: str) -> list[AnswerPair]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -76,8 +77,13 @@ def _judge(plan: Plan, run: RunDirectory, console: Console) -> None:
     cells = judging_cells(plan, run)
     progress = RunProgress(console, len(cells), "judged cell")
     lane = progress.lane(0)
+    judged: Counter[tuple[str, str]] = Counter({(x.judge, x.suite): 0 for x in cells})
     with progress.shown():
         for cell in cells:
             lane.begin(f"{cell.judge} · {cell.candidate} · {cell.suite} · {cell.language}")
-            judge_cell(run, cell, plan.judges[cell.judge], lane)
+            judged[cell.judge, cell.suite] += judge_cell(run, cell, plan.judges[cell.judge], lane)
             lane.end()
+    for judge, suite in [x for x, n in judged.items() if n == 0]:
+        console.print(
+            f"judge {judge} has nothing to say about the items of suite {suite}", style="yellow", markup=False
+        )

@@ -41,6 +41,8 @@ class Assessment:
 class ReferenceJudge:
     """Judges items whose metadata hold ``facts``: a list of lists of accepted spellings."""
 
+    description = "no model: prefers the answer that states more of the known facts, in the right language"
+
     def __init__(self, **options: Any) -> None:
         if options:
             raise UserError(f"judge 'reference' has no option {sorted(options)[0]!r}; it has none at all.")

@@ -251,6 +251,15 @@ def test_a_second_run_on_the_same_directory_is_told_who_holds_it(finished: Path)
     assert f'"pid": {os.getpid()}' in done.stderr
 
 
+def test_a_judge_that_can_say_nothing_about_a_suite_says_so(cli, write_config, tmp_path: Path):
+    done = cli("run", write_config(languages=["cy"], suites=[{"name": "open", "limit": 1}]))
+    assert done.returncode == 0, done.stderr
+    assert "judge reference has nothing to say about the items of suite open" in done.stdout
+    answers = pd.read_parquet(tmp_path / "runs" / "trial" / "cells" / "sft" / "open" / "cy" / "generations.parquet")
+    assert len(answers) == 1
+    assert pd.read_csv(tmp_path / "runs" / "trial" / "preferences.csv").empty
+
+
 def test_parallel_items_are_the_same_source_in_every_language(finished: Path):
     cells = finished / "runs" / "trial" / "cells" / "base" / "locale"
     english, maltese = (pd.read_parquet(cells / x / "items.parquet") for x in ("en", "mt"))
