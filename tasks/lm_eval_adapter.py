@@ -120,10 +120,11 @@ class LmEvalTask:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Version, digests of documents and of the tasks' settings, and few-shot numbers."""
+        """Version, digests of documents (few-shot ones too) and of the tasks' settings, and few-shot numbers."""
+        examples = {name: list(x.fewshot_docs()) for name, x in self._tasks.items() if x.get_config("num_fewshot")}
         return {
             "version": self._version,
-            "data": digest(self._documents),
+            "data": digest([self._documents, examples]),
             "prompt": digest({name: _settings(task) for name, task in self._tasks.items()}),
             "few_shot": max(task.get_config("num_fewshot") for task in self._tasks.values()),
             "items": self.n_items,
@@ -151,7 +152,7 @@ class LmEvalTask:
             raise DataError(f"task {', '.join(tasks)}: its templates or metrics failed: {_reason(error)}") from error
         logged = results["samples"]
         items = [self._item(name, i, forward) for name, n in counts.items() for i in range(n)]
-        scores = [x for name in counts for sample in logged[name] for x in self._scores(name, sample)]
+        scores = [x for name in counts for x in self._scores(name, logged[name], forward.ids[name])]
         return TaskResult(items, scores)
 
     def _item_ids(self, name: str) -> list[tuple[str, str]]:
@@ -161,13 +162,11 @@ class LmEvalTask:
         ids = []
         for number, row in enumerate(self._documents[name]):
             item_id = str(row.get("item_id") or f"{name}/{number}/{self._language}")
-            source = row.get(field)
-            ids.append(
-                (
-                    item_id,
-                    str(row["source_id"]) if "source_id" in row else item_id if source is None else f"{name}/{source}",
-                )
-            )
+            if "source_id" in row:
+                source_id = str(row["source_id"])
+            else:
+                source_id = item_id if row.get(field) is None else f"{name}/{row[field]}"
+            ids.append((item_id, source_id))
         return ids
 
     def _item(self, name: str, number: int, forward: ForwardingLM) -> Item:
@@ -178,27 +177,26 @@ class LmEvalTask:
         prompt = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False, default=str)
         return Item(item_id, source_id, name, prompt, json.dumps(metadata, ensure_ascii=False, default=str))
 
-    def _scores(self, name: str, sample: dict[str, Any]) -> Iterator[Score]:
-        item_id, source_id = self._ids(name, sample["doc_id"])
-        metrics = [x for x in sample["metrics"] if x in sample]
-        primary = self._policy.primary if self._policy.primary in metrics else metrics[0]
-        for metric in metrics:
-            value, gold, predicted = _item_value(sample[metric])
-            yield Score(
-                item_id=item_id,
-                source_id=source_id,
-                task=name,
-                metric=metric if sample["filter"] == "none" else f"{metric},{sample['filter']}",
-                kind=self._kind(metric, predicted is not None),
-                primary=metric == primary,
-                value=value,
-                unscored=None if value is not None else "the metric gave no number",
-                gold=gold,
-                predicted=predicted,
-            )
-
-    def _ids(self, name: str, number: int) -> tuple[str, str]:
-        return self._item_ids(name)[number]
+    def _scores(self, name: str, samples: list[dict[str, Any]], ids: list[tuple[str, str]]) -> Iterator[Score]:
+        """All metrics of all items. The primary one is the policy's, or the first, by the task's first filter."""
+        for sample in samples:
+            item_id, source_id = ids[sample["doc_id"]]
+            metrics = [x for x in sample["metrics"] if x in sample]
+            primary = self._policy.primary if self._policy.primary in metrics else metrics[0]
+            for metric in metrics:
+                value, gold, predicted = _item_value(sample[metric])
+                yield Score(
+                    item_id=item_id,
+                    source_id=source_id,
+                    task=name,
+                    metric=metric if sample["filter"] == "none" else f"{metric},{sample['filter']}",
+                    kind=self._kind(metric, predicted is not None),
+                    primary=metric == primary and sample["filter"] == samples[0]["filter"],
+                    value=value,
+                    unscored=None if value is not None else "the metric gave no number",
+                    gold=gold,
+                    predicted=predicted,
+                )
 
     def _kind(self, metric: str, is_pair: bool) -> MetricKind:
         """Known before the values are: from the policy, from the name, or because the metric compares labels."""

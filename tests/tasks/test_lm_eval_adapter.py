@@ -103,6 +103,27 @@ def test_prompts_that_ask_for_other_things_have_other_identities(tmp_path: Path)
     assert digests[0] != digests[1]
 
 
+def test_with_several_filters_only_the_first_ones_primary_metric_counts(backend: HfBackend, tmp_path: Path):
+    (tmp_path / "own.py").write_text(
+        "from datasets import Dataset\n"
+        "def load(**_):\n    return {'test': Dataset.from_list([{'q': 'a', 'a': 'b'}] * 3)}\n"
+    )
+    (tmp_path / "own.yaml").write_text(
+        'task: own\ncustom_dataset: !function own.load\ntest_split: test\ndoc_to_text: "{{q}}"\n'
+        'doc_to_target: "{{a}}"\nmetric_list: [{metric: exact_match}]\n'
+        'generation_kwargs: {max_gen_toks: 4, until: ["."]}\n'
+        "filter_list:\n"
+        "  - {name: plain, filter: [{function: take_first}]}\n"
+        "  - {name: upper, filter: [{function: uppercase}, {function: take_first}]}\n"
+    )
+    task = LmEvalTask(
+        task_manager(tmp_path), {"own": ("own", {})}, version="1", limit=None, few_shot=None, language="en"
+    )
+    scores = task.run(answerer(backend, tmp_path)).scores
+    assert {x.metric for x in scores} == {"exact_match,plain", "exact_match,upper"}
+    assert [x.metric for x in scores if x.primary] == ["exact_match,plain"] * 3
+
+
 def test_whole_document_perplexity_is_refused_in_words(backend: HfBackend, tmp_path: Path):
     (tmp_path / "own.py").write_text(
         "from datasets import Dataset\ndef load(**_):\n    return {'test': Dataset.from_list([{'q': 'a'}])}\n"
