@@ -41,7 +41,7 @@ def run_cells(plan: Plan, run: RunDirectory, cells: Iterable[Cell], progress: Pr
     return list(gaps.values())
 
 
-def _base_order(plan: Plan):
+def _base_order(plan: Plan) -> Callable[[Cell], tuple[int, ...]]:
     """Bases in the order of the systems; within one base suite by suite, so that a task's data serve all systems."""
     bases = list(dict.fromkeys(x.base_key for x in plan.systems))
     suites = list(plan.suites)

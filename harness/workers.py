@@ -60,16 +60,18 @@ def run_in_processes(
 def _listen(queue: Any, processes: list[Any], progress: RunProgress, say: Callable[[str], None]) -> list[Gap]:
     gaps: list[Gap] = []
     working = set(range(len(processes)))
+    silent: set[int] = set()  # ended, and nothing more came from them at the last look
     while working:
         try:
             lane, what, *values = queue.get(timeout=_POLL_SECONDS)
         except Empty:
-            dead = [x for x in working if processes[x].exitcode is not None]
-            if dead:
-                code = processes[dead[0]].exitcode
+            dead = {x for x in working if processes[x].exitcode is not None}
+            if lost := dead & silent:
+                code = processes[min(lost)].exitcode
                 raise ModelError(
                     f"a worker process ended without a word (exit code {code}); was it out of memory?"
                 ) from None
+            silent = dead
             continue
         if what == "done":
             working.remove(lane)

@@ -167,6 +167,8 @@ class LikelihoodScorer:
             scorer = LikelihoodScorer(model, tokenizer, max_length, share)
             try:
                 answers = dict(x for batch in scorer.plan(pairs, 4096) for x in scorer.score(batch))
+            except torch.OutOfMemoryError:
+                raise
             except (AttributeError, NotImplementedError, TypeError, ValueError, IndexError, RuntimeError):
                 if not share:
                     raise
