@@ -23,8 +23,9 @@ def print_summary(data: RunData, console: Console) -> None:
         )
         console.print(_table(title, part, data))
     if len(data.missing):
-        for (suite, language, reason), _ in data.missing.groupby(["suite", "language", "reason"], sort=False):
-            console.print(f"gap: {suite}, {language}: {reason}", style="yellow", markup=False, soft_wrap=True)
+        for (suite, reason), part in data.missing.groupby(["suite", "reason"], sort=False):
+            languages = " ".join(part["language"].drop_duplicates())
+            console.print(f"gap: {suite}, {languages}: {reason}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _table(title: str, part: Frame, data: RunData) -> Table:

@@ -16,10 +16,11 @@ from ..harness.languages import GROUPS, group_of
 from ..harness.store import write_atomically
 from .run_data import Frame, RunData, load_run
 from .stats import Estimate, mean_interval
+from .stats.corpus import CORPUS_METRICS, corpus_interval, resampled_score
 
 SCORE_COLUMNS = (
     *("system", "suite", "task", "language", "metric"),
-    *("value", "ci_low", "ci_high", "n", "n_unscored", "method", "signature"),
+    *("value", "ci_low", "ci_high", "n", "n_unscored", "method", "euroeval_score", "euroeval_half_width", "signature"),
 )
 PREFERENCE_COLUMNS = (
     *("judge", "candidate", "reference", "suite", "task", "language", "item_id", "source_id"),
@@ -73,7 +74,10 @@ def _scores(data: RunData) -> Iterator[tuple]:
     for (system, suite, task, language, metric), part in data.scores.groupby(
         ["system", "suite", "task", "language", "metric"], sort=False
     ):
-        yield _row(system, suite, task, language, metric, part, "value", _joint_kind(part), pooled=False)
+        settings = data.estimators.get((suite, language), {}).get("euroeval")
+        euroeval = _euroeval_score(metric, task, part, settings) if settings else _NO_ESTIMATE
+        signature = _joint_signature(part["signature"])
+        yield _cells(system, suite, task, language, metric, _estimate(metric, part), signature, euroeval)
     primary = data.scores[data.scores["primary"]]
     for (system, suite), part in primary.groupby(["system", "suite"], sort=False):
         for language, chosen in _poolings(part, data.languages):
@@ -81,6 +85,32 @@ def _scores(data: RunData) -> Iterator[tuple]:
             yield _row(
                 system, suite, WHOLE, language, "score", chosen, "value", kind, pooled=language not in data.languages
             )
+
+
+def _estimate(metric: str, part: Frame) -> Estimate:
+    """A metric of one task: computed from all items at once where it is no mean of item values."""
+    if metric in CORPUS_METRICS and part["gold"].notna().any():
+        return corpus_interval(metric, _labels(part["gold"]), _labels(part["predicted"]))
+    return mean_interval(part["value"].to_numpy(dtype=float), None, _joint_kind(part))  # pyright: ignore[reportArgumentType]
+
+
+def _labels(column: Frame) -> list[str | None]:
+    return [x if isinstance(x, str) else None for x in column]
+
+
+_NO_ESTIMATE = (math.nan, math.nan)
+
+
+def _euroeval_score(metric: str, task: str, part: Frame, settings: dict[str, Any]) -> tuple[float, float]:
+    """Mean and half width by EuroEval's own rule, over the items in the data set's order."""
+    scored = part[part["value"].notna()]
+    if scored.empty:
+        return _NO_ESTIMATE
+    rule = {"iterations": settings["iterations"], "seed": settings["seed"]}
+    drawn_before = settings["drawn_before"].get(task, ())
+    if metric in CORPUS_METRICS:
+        return resampled_score(None, metric, list(scored["gold"]), list(scored["predicted"]), drawn_before, **rule)
+    return resampled_score(list(scored["value"]), metric, [], [], drawn_before, **rule)
 
 
 def _win_rates(data: RunData) -> Iterator[tuple]:
@@ -111,8 +141,11 @@ def _row(system, suite, task, language, metric, part: Frame, column: str, kind: 
     return _cells(system, suite, task, language, metric, e, _joint_signature(part["signature"]))
 
 
-def _cells(system, suite, task, language, metric, e: Estimate, signature: str) -> tuple:
-    return (system, suite, task, language, metric, e.value, e.ci_low, e.ci_high, e.n, e.n_unscored, e.method, signature)
+def _cells(
+    system, suite, task, language, metric, e: Estimate, signature: str, euroeval: tuple[float, float] = _NO_ESTIMATE
+) -> tuple:
+    numbers = (e.value, e.ci_low, e.ci_high, e.n, e.n_unscored, e.method, *euroeval)
+    return (system, suite, task, language, metric, *numbers, signature)
 
 
 def _gap_rows(data: RunData) -> Iterator[tuple]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
+from lm_eval.tasks._index import Kind
 
 from ..harness.errors import DataError, UserError
 from ..harness.fingerprint import digest
@@ -34,65 +35,109 @@ from ..harness.suites import Answerer, TaskResult
 _DEFAULT_NEW_TOKENS = 256
 _FEW_SHOT_SEED = 1234
 _BINARY = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
-_LIKELIHOOD_OUTPUTS = ("multiple_choice", "loglikelihood")
+_PAIR_NAMES = {"f1": "macro_f1"}
+"""What our tables compute from lm-eval's (gold, predicted) pairs, where it is not what lm-eval's name says."""
+
+_NO_PROMPT = ("task", "task_alias", "metadata", "dataset_kwargs", "custom_dataset")
+"""Settings that shape neither a prompt nor a score: the documents themselves are hashed."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """An lm-eval task, or a group of them, and what we know better than its YAML.
+
+    ``overrides``: settings that replace the YAML's. ``rows``: gives the data set (split -> rows) in place of lm-eval's
+    own download. ``source_id``: (document, its number) -> what translations of an item share, or None.
+    """
+
+    name: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    rows: Callable[[], dict[str, Any]] | None = None
+    source_id: Callable[[Mapping[str, Any], int], str | None] | None = None
 
 
 @dataclass(frozen=True)
 class ScorePolicy:
-    """How lm-eval's metrics become scores: the primary one, and the kind of those that are not 0 or 1."""
+    """How lm-eval's metrics become scores: the primary one (``metric`` or ``metric,filter``), and the kind of those
+    that are not 0 or 1."""
 
     primary: str | None = None
     kinds: Mapping[str, MetricKind] | None = None
 
 
-def task_manager(folder: Path) -> TaskManager:
-    """The tasks whose YAML files lie below a folder, and no others. Raises UserError if the folder isn't there."""
-    if not folder.is_dir():
-        raise UserError(f"task_path {str(folder)!r} is not a folder.")
+def task_manager(*folders: Path) -> TaskManager:
+    """The tasks whose YAML files lie below some folders, and no others. Raises UserError if a folder isn't there."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"task_path {str(folder)!r} is not a folder.")
     with _quiet():
-        return TaskManager(include_path=str(folder), include_defaults=False)
+        return TaskManager(include_path=[str(x) for x in folders], include_defaults=False)
+
+
+@cache
+def own_tasks(folders: Sequence[str]) -> TaskManager:
+    """lm-eval's own tasks in some folders of its installation, such as ``belebele`` or ``mgsm/direct``."""
+    root = Path(lm_eval.__file__).parent / "tasks"
+    return task_manager(*(root / x for x in folders))
 
 
 class LmEvalTask:
     """One or several lm-eval tasks that together are one suite in one language.
 
-    ``specs`` maps the name a task has in our tables to lm-eval's name and the settings to override in its YAML.
+    ``specs``: by the name the task has in our tables. The members of a group have their own names, less the group's.
     Data are loaded and documents built when they are first needed.
     """
 
     def __init__(
         self,
         manager: TaskManager,
-        specs: Mapping[str, tuple[str, dict[str, Any]]],
+        specs: Mapping[str, TaskSpec],
         *,
         version: str,
         limit: int | None,
         few_shot: int | None,
         language: str,
         policy: ScorePolicy | None = None,
+        estimators: Mapping[str, Any] | None = None,
     ) -> None:
         self.manager, self.specs, self._version = manager, specs, version
         self._limit, self._few_shot, self._language = limit, few_shot, language
         self._policy = policy or ScorePolicy()
+        self._estimators = estimators or {}
+
+    @cached_property
+    def _leaves(self) -> dict[str, tuple[TaskSpec, str]]:
+        """Our task name -> its spec and the name of one lm-eval task; a group is taken apart."""
+        leaves = {}
+        for name, spec in self.specs.items():
+            members = _members(self.manager, spec.name)
+            for member in members:
+                own = member.removeprefix(f"{spec.name}_")
+                leaves[name if members == [spec.name] else own] = (spec, member)
+        if not leaves:
+            raise DataError(f"no task in language {self._language!r}.")
+        return leaves
 
     @cached_property
     def _tasks(self) -> dict[str, Any]:
         """Our task name -> lm-eval task. Raises DataError for anything that keeps a task from being read."""
-        tasks = {}
-        for name, (lm_name, overrides) in self.specs.items():
-            # lm-eval merges overrides into a registered task only for the members of a group.
-            spec = {"group": name, "task": [{"task": lm_name, **overrides}]} if overrides else lm_name
-            try:
-                with _quiet():
-                    loaded = self.manager.load([spec])["tasks"]
-            except Exception as error:  # YAML, its functions and the data sets can all fail in their own ways
-                raise DataError(f"task {lm_name!r} can't be loaded: {_reason(error)}") from error
-            for loaded_name, task in loaded.items():
-                self._set_few_shot(task)
-                tasks[name if len(loaded) == 1 else f"{name}.{loaded_name}"] = task
-        if not tasks:
-            raise DataError(f"no task in language {self._language!r}.")
-        return tasks
+        return {name: self._load(spec, member) for name, (spec, member) in self._leaves.items()}
+
+    def _load(self, spec: TaskSpec, lm_name: str) -> Any:
+        overrides = dict(spec.overrides)
+        if spec.rows is not None:
+            rows = spec.rows()
+            overrides["custom_dataset"] = lambda **_: rows
+        # lm-eval merges overrides into a registered task only for the members of a group.
+        asked = {"group": f"{lm_name}_", "task": [{"task": lm_name, **overrides}]} if overrides else lm_name
+        try:
+            with _quiet():
+                (task,) = self.manager.load([asked])["tasks"].values()
+        except Exception as error:  # YAML, its functions and the data sets can all fail in their own ways
+            raise DataError(f"task {lm_name!r} can't be loaded: {_reason(error)}") from error
+        self._set_few_shot(task)
+        self._check_few_shot(task, lm_name)
+        return task
 
     def _set_few_shot(self, task: Any) -> None:
         if self._few_shot is not None:
@@ -101,18 +146,36 @@ class LmEvalTask:
             task.set_config(key="num_fewshot", value=0)
         task.set_fewshot_seed(seed=_FEW_SHOT_SEED)
 
+    def _check_few_shot(self, task: Any, lm_name: str) -> None:
+        wanted = task.get_config("num_fewshot")
+        have = len(list(task.fewshot_docs())) if wanted else 0
+        if have < wanted:
+            raise DataError(
+                f"task {lm_name!r} wants {wanted} few-shot examples in language {self._language!r}, and its data hold "
+                f"{have}: set `few_shot: {have}` for the suite, or give it the missing split."
+            )
+
     @cached_property
-    def _documents(self) -> dict[str, list[dict[str, Any]]]:
+    def _documents(self) -> dict[str, dict[int, dict[str, Any]]]:
+        """Our task name -> number of a document in its data set -> the document."""
         documents = {}
         for name, task in self._tasks.items():
             try:
-                rows = list(task.eval_docs)
+                rows = dict(enumerate(task.eval_docs))
             except Exception as error:  # a data set's own code
                 raise DataError(f"task {name!r}: its documents can't be read: {_reason(error)}") from error
             if not rows:
                 raise DataError(f"task {name!r} has no documents in language {self._language!r}.")
-            documents[name] = rows[: self._limit] if self._limit else rows
+            documents[name] = self._limited(name, rows)
         return documents
+
+    def _limited(self, name: str, rows: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """As many documents as the limit says, drawn by the hash of what translations share: a random sample, and the
+        same items in every language. Data sets are often sorted by label, so the first ones would not do."""
+        if self._limit is None or self._limit >= len(rows):
+            return rows
+        drawn = sorted(rows, key=lambda number: (digest(self._ids(name, number, rows[number])[1]), number))
+        return {number: rows[number] for number in sorted(drawn[: self._limit])}
 
     @property
     def n_items(self) -> int:
@@ -124,7 +187,7 @@ class LmEvalTask:
         examples = {name: list(x.fewshot_docs()) for name, x in self._tasks.items() if x.get_config("num_fewshot")}
         return {
             "version": self._version,
-            "data": digest([self._documents, examples]),
+            "data": digest([{k: list(v.values()) for k, v in self._documents.items()}, examples]),
             "prompt": digest({name: _settings(task) for name, task in self._tasks.items()}),
             "few_shot": max(task.get_config("num_fewshot") for task in self._tasks.values()),
             "items": self.n_items,
@@ -133,16 +196,16 @@ class LmEvalTask:
 
     def run(self, answerer: Answerer) -> TaskResult:
         """Runs lm-eval's evaluator over all documents with our backend behind it, and reads its samples."""
-        counts = {name: len(rows) for name, rows in self._documents.items()}
-        samples = {name: list(range(n)) for name, n in counts.items()}
-        forward = ForwardingLM(answerer, {name: self._item_ids(name) for name in counts})
+        chosen = {k: list(v) for k, v in self._documents.items() if len(v) < len(self._tasks[k].eval_docs)}
+        ids = {name: [self._ids(name, k, row) for k, row in rows.items()] for name, rows in self._documents.items()}
+        forward = ForwardingLM(answerer, ids)
         tasks = {name: _renamed(task, name) for name, task in self._tasks.items()}
         try:
             with _quiet():
                 results: Any = evaluator.evaluate(
                     lm=forward,
                     task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
-                    samples=samples,
+                    samples=chosen or None,
                     bootstrap_iters=0,
                     log_samples=True,
                     apply_chat_template=answerer.chat_template,
@@ -151,51 +214,56 @@ class LmEvalTask:
         except (TemplateError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"task {', '.join(tasks)}: its templates or metrics failed: {_reason(error)}") from error
         logged = results["samples"]
-        items = [self._item(name, i, forward) for name, n in counts.items() for i in range(n)]
-        scores = [x for name in counts for x in self._scores(name, logged[name], forward.ids[name])]
-        return TaskResult(items, scores)
+        items = [
+            self._item(name, x, number)
+            for name, found in ids.items()
+            for x, number in zip(found, self._documents[name], strict=True)
+        ]
+        scores = [x for name, found in ids.items() for x in self._scores(name, logged[name], found)]
+        return TaskResult(items, scores, self._estimators)
 
-    def _item_ids(self, name: str) -> list[tuple[str, str]]:
-        """(item_id, source_id) of each document: its own fields, or its number. ``metadata.source_id`` in the YAML
-        names the field that translations share."""
+    def _ids(self, name: str, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
+        """(item_id, source_id) of a document: its own fields, or its number. ``metadata.source_id`` in the YAML names
+        the field that translations share."""
+        item_id = str(row.get("item_id") or f"{name}/{number}/{self._language}")
+        of_document = self._leaves[name][0].source_id
         field = (self._tasks[name].config.metadata or {}).get("source_id", "source_id")
-        ids = []
-        for number, row in enumerate(self._documents[name]):
-            item_id = str(row.get("item_id") or f"{name}/{number}/{self._language}")
-            if "source_id" in row:
-                source_id = str(row["source_id"])
-            else:
-                source_id = item_id if row.get(field) is None else f"{name}/{row[field]}"
-            ids.append((item_id, source_id))
-        return ids
+        if of_document is not None:
+            shared = of_document(row, number)
+            return item_id, item_id if shared is None else f"{name}/{shared}"
+        if "source_id" in row:
+            return item_id, str(row["source_id"])
+        return item_id, item_id if row.get(field) is None else f"{name}/{row[field]}"
 
-    def _item(self, name: str, number: int, forward: ForwardingLM) -> Item:
-        item_id, source_id = forward.ids[name][number]
+    def _item(self, name: str, ids: tuple[str, str], number: int) -> Item:
         row = self._documents[name][number]
         metadata = {k: v for k, v in row.items() if k not in ("item_id", "source_id", "prompt")}
         text = self._tasks[name].doc_to_text(row)
         prompt = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False, default=str)
-        return Item(item_id, source_id, name, prompt, json.dumps(metadata, ensure_ascii=False, default=str))
+        return Item(*ids, name, prompt, json.dumps(metadata, ensure_ascii=False, default=str))
 
     def _scores(self, name: str, samples: list[dict[str, Any]], ids: list[tuple[str, str]]) -> Iterator[Score]:
-        """All metrics of all items. The primary one is the policy's, or the first, by the task's first filter."""
+        """All metrics of all items. The primary one is the policy's, or else the first of the task's first filter."""
+        names = [_metric_name(m, s["filter"]) for s in samples for m in s["metrics"] if m in s]
+        primary = self._policy.primary if self._policy.primary in names else names[0]
+        place = {number: i for i, number in enumerate(self._documents[name])}
         for sample in samples:
-            item_id, source_id = ids[sample["doc_id"]]
-            metrics = [x for x in sample["metrics"] if x in sample]
-            primary = self._policy.primary if self._policy.primary in metrics else metrics[0]
-            for metric in metrics:
-                value, gold, predicted = _item_value(sample[metric])
+            item_id, source_id = ids[place[sample["doc_id"]]]
+            for metric in (x for x in sample["metrics"] if x in sample):
+                value = _item_value(sample[metric])
+                full_name = _metric_name(metric, sample["filter"])
+                is_pair = isinstance(sample[metric], tuple)
                 yield Score(
                     item_id=item_id,
                     source_id=source_id,
                     task=name,
-                    metric=metric if sample["filter"] == "none" else f"{metric},{sample['filter']}",
-                    kind=self._kind(metric, predicted is not None),
-                    primary=metric == primary and sample["filter"] == samples[0]["filter"],
-                    value=value,
-                    unscored=None if value is not None else "the metric gave no number",
-                    gold=gold,
-                    predicted=predicted,
+                    metric=_PAIR_NAMES.get(full_name, full_name) if is_pair else full_name,
+                    kind=self._kind(metric, is_pair),
+                    primary=full_name == primary,
+                    value=value.number,
+                    unscored=value.unscored,
+                    gold=value.gold,
+                    predicted=value.predicted,
                 )
 
     def _kind(self, metric: str, is_pair: bool) -> MetricKind:
@@ -235,21 +303,37 @@ class ForwardingLM(LM):
         return self.ids[instance.task_name or ""][instance.doc_id or 0][0], instance.idx
 
     def _generation(self, instance: Instance) -> GenerationRequest:
+        """The task's own settings; an answer may fill half of the model's window at most."""
         prompt, settings = cast(tuple[str, dict[str, Any]], instance.args)
         item_id, index = self._key(instance)
         until = settings.get("until") or []
+        allowed = int(settings.get("max_gen_toks") or settings.get("max_new_tokens") or _DEFAULT_NEW_TOKENS)
         sampled = bool(settings.get("do_sample", settings.get("temperature", 0.0)))
         return GenerationRequest(
             item_id=item_id,
             index=index,
             prompt=prompt,
-            max_new_tokens=int(settings.get("max_gen_toks") or settings.get("max_new_tokens") or _DEFAULT_NEW_TOKENS),
+            max_new_tokens=min(allowed, self._answerer.max_length // 2),
             temperature=float(settings.get("temperature") or 1.0) if sampled else 0.0,
             top_p=float(settings.get("top_p", 1.0)),
             top_k=int(settings.get("top_k", 0)),
             stop=(until,) if isinstance(until, str) else tuple(until),
             seed=int(digest([item_id, index]), 16) % 2**63,
         )
+
+
+def _metric_name(metric: str, filter_name: str) -> str:
+    return metric if filter_name == "none" else f"{metric},{filter_name}"
+
+
+def _members(manager: TaskManager, name: str) -> list[str]:
+    """The tasks that a name stands for: itself, or all members of a group or tag, however deep."""
+    entry = manager.task_index.get(name)
+    if entry is None or entry.kind not in (Kind.GROUP, Kind.TAG):
+        return [name]
+    parts = sorted(entry.tags) if entry.kind is Kind.TAG else (entry.cfg or {}).get("task", [])
+    names = [x if isinstance(x, str) else x["task"] for x in parts]
+    return sorted(y for x in names for y in _members(manager, x))
 
 
 def _renamed(task: Any, name: str) -> Any:
@@ -261,22 +345,31 @@ def _renamed(task: Any, name: str) -> Any:
 def _settings(task: Any) -> dict[str, Any]:
     """A task's settings as JSON: all that shape a prompt or a score; functions by the code they were read from."""
     settings = task.config.to_dict(keep_callable=False) if hasattr(task.config, "to_dict") else dict(task.config)
-    return {
-        k: str(v) for k, v in sorted(settings.items()) if k not in ("task", "task_alias", "metadata", "dataset_kwargs")
-    }
+    return {k: str(v) for k, v in sorted(settings.items()) if k not in _NO_PROMPT}
 
 
-def _item_value(raw: Any) -> tuple[float | None, str | None, str | None]:
-    """(value, gold, predicted). Metrics over (gold, predicted) pairs, such as F1, count an item as right or wrong."""
-    if isinstance(raw, tuple | list):
-        if len(raw) != 2:
-            return None, None, None
-        return float(raw[0] == raw[1]), str(raw[0]), str(raw[1])
+@dataclass(frozen=True)
+class _Value:
+    number: float | None
+    unscored: str | None = None
+    gold: str | None = None
+    predicted: str | None = None
+
+
+def _item_value(raw: Any) -> _Value:
+    """What a metric says of one item: a number; a pair (gold, predicted), which counts as right or wrong; a list of
+    truth values for its parts, which counts as their share; or a text that says why there is no number."""
+    if isinstance(raw, tuple) and len(raw) == 2:
+        return _Value(float(raw[0] == raw[1]), None, str(raw[0]), str(raw[1]))
+    if isinstance(raw, list) and raw and all(isinstance(x, bool) for x in raw):
+        return _Value(sum(raw) / len(raw), None, str(len(raw)), str(sum(raw)))
+    if isinstance(raw, str):
+        return _Value(None, raw)
     try:
-        value = float(raw)
+        number = float(raw)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
-        return None, None, None
-    return (value, None, None) if value == value else (None, None, None)
+        number = float("nan")
+    return _Value(number) if number == number else _Value(None, "the metric gave no number")
 
 
 def _reason(error: Exception) -> str:

@@ -39,13 +39,13 @@ class LmEvalSuite:
 
     def load(self, language: str, options: SuiteOptions) -> LmEvalTask:
         """The task in a language, its data loaded when first needed."""
-        from .lm_eval_adapter import LmEvalTask
+        from .lm_eval_adapter import LmEvalTask, TaskSpec
 
         manager, _ = self._manager(options)
         name = _task_name(manager, options.task or "", language)
         return LmEvalTask(
             manager,
-            {options.name: (name or "", {})},
+            {options.name: TaskSpec(name or "")},
             version="user",
             limit=options.limit,
             few_shot=options.few_shot,

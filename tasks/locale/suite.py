@@ -32,7 +32,7 @@ class LocaleSuite:
 
     def load(self, language: str, options: SuiteOptions) -> LmEvalTask:
         """``limit`` is the number of items of each family."""
-        from ..lm_eval_adapter import LmEvalTask, ScorePolicy, task_manager
+        from ..lm_eval_adapter import LmEvalTask, ScorePolicy, TaskSpec, task_manager
 
         families = families_in(language)
         if not families:
@@ -40,7 +40,7 @@ class LocaleSuite:
         settings = {"language": language, "size": options.limit or DEFAULT_SIZE, "seed": options.seed}
         return LmEvalTask(
             task_manager(Path(__file__).parent / "lm_eval"),
-            {x: (f"locale_{x}", {"dataset_kwargs": settings}) for x in families},
+            {x: TaskSpec(f"locale_{x}", {"dataset_kwargs": settings}) for x in families},
             version=f"{VERSION}+{cldr.cldr_version()}",
             limit=None,
             few_shot=options.few_shot,

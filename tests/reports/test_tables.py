@@ -136,7 +136,8 @@ def numbers(found: dict[str, str]) -> tuple[float, float, float]:
 
 def test_columns_are_the_declared_ones_in_their_order(done):
     heads = [(done / x).read_text(encoding="utf-8").splitlines()[0] for x in TABLES]
-    assert heads[0] == "system,suite,task,language,metric,value,ci_low,ci_high,n,n_unscored,method,signature"
+    numbers = "value,ci_low,ci_high,n,n_unscored,method,euroeval_score,euroeval_half_width"
+    assert heads[0] == f"system,suite,task,language,metric,{numbers},signature"
     assert heads[0] == ",".join(SCORE_COLUMNS)
     assert heads[1] == ",".join(PREFERENCE_COLUMNS)
 

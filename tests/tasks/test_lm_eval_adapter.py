@@ -12,7 +12,7 @@ from croco_eval.harness.backends.hf import HfBackend
 from croco_eval.harness.errors import DataError
 from croco_eval.harness.store import AppendLog
 from croco_eval.harness.suites import Answerer, SuiteOptions
-from croco_eval.tasks.lm_eval_adapter import LmEvalTask, task_manager
+from croco_eval.tasks.lm_eval_adapter import LmEvalTask, TaskSpec, task_manager
 from croco_eval.tasks.locale import suite as locale
 from lm_eval import evaluator
 from lm_eval.models.huggingface import HFLM
@@ -98,7 +98,7 @@ def test_prompts_that_ask_for_other_things_have_other_identities(tmp_path: Path)
             'doc_to_target: "{{a}}"\nmetric_list: [{metric: exact_match}]\n'
         )
         manager = task_manager(tmp_path)
-        task = LmEvalTask(manager, {"own": ("own", {})}, version="1", limit=None, few_shot=None, language="en")
+        task = LmEvalTask(manager, {"own": TaskSpec("own")}, version="1", limit=None, few_shot=None, language="en")
         digests.append(task.identity["prompt"])
     assert digests[0] != digests[1]
 
@@ -117,7 +117,7 @@ def test_with_several_filters_only_the_first_ones_primary_metric_counts(backend:
         "  - {name: upper, filter: [{function: uppercase}, {function: take_first}]}\n"
     )
     task = LmEvalTask(
-        task_manager(tmp_path), {"own": ("own", {})}, version="1", limit=None, few_shot=None, language="en"
+        task_manager(tmp_path), {"own": TaskSpec("own")}, version="1", limit=None, few_shot=None, language="en"
     )
     scores = task.run(answerer(backend, tmp_path)).scores
     assert {x.metric for x in scores} == {"exact_match,plain", "exact_match,upper"}
@@ -133,7 +133,7 @@ def test_whole_document_perplexity_is_refused_in_words(backend: HfBackend, tmp_p
         'doc_to_text: ""\ndoc_to_target: "{{q}}"\nmetric_list: [{metric: word_perplexity}]\n'
     )
     task = LmEvalTask(
-        task_manager(tmp_path), {"own": ("own", {})}, version="1", limit=None, few_shot=None, language="en"
+        task_manager(tmp_path), {"own": TaskSpec("own")}, version="1", limit=None, few_shot=None, language="en"
     )
     with pytest.raises(DataError, match="loglikelihood_rolling"):
         task.run(answerer(backend, tmp_path, chat_template=False))

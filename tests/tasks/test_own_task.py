@@ -40,8 +40,8 @@ def test_sib200_runs_from_the_documented_example(cli, workplace: Path):
     cells = workplace / "runs" / "my-sib200" / "cells" / "base" / "my-sib200"
     items = {x: pd.read_parquet(cells / x / "items.parquet") for x in ("da", "no")}
     assert items["da"]["source_id"].tolist() == items["no"]["source_id"].tolist()
-    first = pd.read_csv(workplace / "data" / "sib200" / "da_test.tsv", sep="\t", quoting=3, nrows=1)
-    assert items["da"]["prompt"][0].startswith(first["text"][0])
+    texts = pd.read_csv(workplace / "data" / "sib200" / "da_test.tsv", sep="\t")["text"]
+    assert {x.removesuffix("\nTopic:") for x in items["da"]["prompt"]} <= set(texts)
 
 
 def test_the_document_shows_the_files_that_run():
@@ -64,8 +64,8 @@ def test_changed_data_are_refused(cli, workplace: Path):
     config["systems"] = config["systems"][:1]
     (workplace / "sib200.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     assert cli("run", "sib200.yaml").returncode == 0
-    lines = (data / "mt_test.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
-    (data / "mt_test.tsv").write_text("".join([lines[0], lines[2], lines[1], *lines[3:]]), encoding="utf-8")
+    text = (data / "mt_test.tsv").read_text(encoding="utf-8")
+    (data / "mt_test.tsv").write_text(text.replace(" il-", " l-"), encoding="utf-8")
     done = cli("run", "sib200.yaml")
     assert done.returncode == 1
     assert "task.data:" in done.stderr

@@ -1,0 +1,26 @@
+"""``croco-eval prefetch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def prefetch(config: Annotated[Path, typer.Argument(help="Config file.")]) -> None:
+    """Download every model and data set a config needs; afterwards it runs without a network (HF_HUB_OFFLINE=1)."""
+    from rich.console import Console
+
+    from ..config import read_config
+    from ..errors import DataError
+    from ..prefetch import fetch_all
+
+    console = Console()
+    failed = 0
+    for x in fetch_all(read_config(config)):
+        failed += x.problem is not None
+        text = f"{x.kind:<8}  {x.name:<28}  {x.problem or x.what}"
+        console.print(text, style="red" if x.problem else None, markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise DataError(f"{failed} of the things this config needs could not be fetched; see above.")

@@ -1,0 +1,81 @@
+"""Fetching everything a configuration needs, so that the run itself needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from .config import RunConfig
+from .errors import CrocoError, ModelError
+from .models import find_model
+from .plan import make_plan, suite_options
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One thing a run needs. ``what`` says what is there now; ``problem`` why it isn't."""
+
+    kind: Literal["model", "task", "resource"]
+    name: str
+    what: str = ""
+    problem: str | None = None
+
+
+def fetch_all(config: RunConfig) -> Iterator[Fetched]:
+    """Fetches models, then the data of every task; gives each thing as it is there, or why it can't be.
+
+    Raises UserError for names that can't be resolved.
+    """
+    models = dict.fromkeys((x.model, x.revision) for x in config.systems)
+    models |= dict.fromkeys((x.adapter, None) for x in config.systems if x.adapter)
+    problems = False
+    for name, revision in models:
+        fetched = _fetch_model(name, revision)
+        problems |= fetched.problem is not None
+        yield fetched
+    if not problems:
+        yield from _fetch_tasks(config)
+
+
+def _fetch_model(name: str, revision: str | None) -> Fetched:
+    try:
+        source = find_model(name, revision)
+        if source.is_local:
+            return Fetched("model", name, f"local, {source.digest}")
+        return Fetched("model", name, f"commit {_download(name, revision)}")
+    except ModelError as error:
+        return Fetched("model", name, problem=str(error))
+
+
+def _download(name: str, revision: str | None) -> str:
+    """Downloads a model; gives its commit. Raises ModelError."""
+    from pathlib import Path
+
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision)).name
+    except Exception as error:  # the hub's clients have errors without a common base
+        reason = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
+        raise ModelError(f"model {name!r} can't be downloaded: {reason}") from error
+
+
+def _fetch_tasks(config: RunConfig) -> Iterator[Fetched]:
+    plan = make_plan(config)
+    for suite in plan.suites.values():
+        for resource in getattr(suite, "resources", ()):
+            try:
+                yield Fetched("resource", resource.name, resource.fetch())
+            except CrocoError as error:
+                yield Fetched("resource", resource.name, problem=str(error))
+    for suite, language in dict.fromkeys((x.suite, x.language) for x in plan.cells):
+        name = f"{suite}/{language}"
+        try:
+            # Not through the plan: it would keep the rows of all tasks.
+            task = plan.suites[suite].load(language, suite_options(config, suite))
+            yield Fetched("task", name, f"{task.n_items} items, data {task.identity['data']}")
+        except CrocoError as error:
+            yield Fetched("task", name, problem=str(error))
+    for gap in plan.gaps:
+        yield Fetched("task", f"{gap.suite}/{gap.language}", gap.reason)

@@ -1,0 +1,1 @@
+"""A model and data hub on loopback, for tests."""

@@ -1,0 +1,193 @@
+"""The tables of suites: they say what lm-eval's own YAML says, plan without lm-eval, and generate what is shipped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from croco_eval.harness import registry
+from croco_eval.harness.errors import DataError
+from croco_eval.harness.languages import LANGUAGES
+from croco_eval.harness.suites import SuiteOptions
+from croco_eval.tasks import hub
+from croco_eval.tasks.euroeval import euroeval, generate
+from croco_eval.tasks.hub_suite import HubSuite
+from croco_eval.tasks.lm_eval_adapter import _members, own_tasks
+from croco_eval.tasks.sib200 import generate as generate_sib200
+from croco_eval.tasks.sib200 import sib200
+from croco_eval.tasks.sources import LocalFiles, Source, load
+from lm_eval.tasks._yaml_loader import load_yaml
+
+FACTS = Path(__file__).resolve().parents[3] / "shared" / "facts" / "euroeval.yaml"
+TASKS = Path(hub.__file__).parents[1]
+HUB = (
+    "belebele",
+    "global_mmlu",
+    "global_piqa",
+    "include",
+    "m_arc",
+    "m_hellaswag",
+    "m_mmlu",
+    "mgsm",
+    "multiblimp",
+    "xnli",
+)
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_suites_table_says_what_lm_evals_yaml_says(name: str):
+    suite: HubSuite = getattr(hub, name)
+    manager = own_tasks(suite.spec.lm_eval)
+    for language in suite.spec.languages:
+        for entry in suite.spec.entries(language):
+            for leaf in _members(manager, entry.task):
+                config = load_yaml(manager.task_index[leaf].yaml_path, resolve_func=False)
+                assert config["dataset_path"] == entry.dataset
+                assert config.get("dataset_name") == entry.config
+                assert (config.get("num_fewshot") or 0) == entry.few_shot
+                evaluated = config.get("test_split") or config["validation_split"]
+                few_shot = (config.get("fewshot_config") or {}).get("split") or config.get("fewshot_split")
+                examples = few_shot or config.get("training_split") or evaluated
+                assert entry.splits == tuple(dict.fromkeys((evaluated, examples)))
+
+
+def test_coverage_by_language():
+    covered = {x: getattr(hub, x).spec.languages for x in HUB}
+    assert {x for x in LANGUAGES if x not in covered["belebele"]} == {"cy", "ga"}
+    assert {x for x in LANGUAGES if x not in covered["multiblimp"]} == {"no", "mt"}
+    assert set(covered["mgsm"]) == set(covered["xnli"]) == {"de", "en", "es", "fr", "gl"}
+    assert set(sib200.spec.languages) == set(LANGUAGES)
+    assert set(euroeval.spec.languages) == {"da", "de", "en", "es", "fi", "fr", "it", "nl", "no", "pt", "sv"}
+
+
+@pytest.mark.parametrize(("module", "folder"), [(generate, "euroeval"), (generate_sib200, "sib200")])
+def test_shipped_yaml_is_what_the_tables_and_prompts_generate(module, folder: str):
+    shipped = {x.name: x.read_text(encoding="utf-8") for x in (TASKS / folder / "lm_eval").glob("[!_]*.yaml")}
+    assert shipped == module.generate()
+
+
+def test_euroeval_is_the_studys_map_without_its_slips():
+    if not FACTS.is_file():
+        pytest.skip("the facts about EuroEval (../shared/facts/euroeval.yaml) are not here")
+    facts = yaml.safe_load(FACTS.read_text(encoding="utf-8"))["datasets"]
+    slips = [x for x in facts if x["lang"] == "pt" and x["dataset"].endswith("-sv")]
+    assert len(slips) == 1
+    expected = {(x["lang"], x["dataset"]): x for x in facts if x not in slips}
+    found = {(language, x.name): x for language in euroeval.spec.languages for x in euroeval.spec.entries(language)}
+    assert found.keys() == expected.keys()
+    for key, fact in expected.items():
+        entry = found[key]
+        assert entry.dataset == fact["hub_id"]
+        assert entry.also == ((fact["hub_id_head"],) if "hub_id_head" in fact else ())
+        assert entry.few_shot == fact["num_few_shot"]
+        assert list(entry.drawn_before) == [fact["splits"][x] for x in ("train", "val") if fact["splits"][x]]
+        assert list(entry.labels.get("label", [])) == (fact["labels"] or [])
+        assert set(entry.columns) <= {x.partition("{")[0] for x in fact["columns"]}
+
+
+def test_planning_every_suite_loads_no_lm_eval_and_no_network_client(tmp_path: Path):
+    suites = [x for x in registry.names("suites") if x != "lm-eval"]
+    assert len(suites) == 16
+    config = {"name": "all", "systems": [{"name": "base", "model": "croco-nano"}], "suites": suites}
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    script = (
+        "import sys; from pathlib import Path; from croco_eval.harness.config import read_config; "
+        "from croco_eval.harness.plan import make_plan; plan = make_plan(read_config(Path('all.yaml'))); "
+        "print(len(plan.cells) + len(plan.gaps), [x for x in ('lm_eval', 'torch', 'datasets', 'huggingface_hub') "
+        "if x in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{16 * 14} []"
+
+
+def options(**more) -> SuiteOptions:
+    return SuiteOptions(name="sib200", limit=None, few_shot=None, seed=0, **more)
+
+
+def write_tsv(folder: Path, name: str, rows: list[str], header: str = "index_id\tcategory\ttext") -> None:
+    (folder / "sib200").mkdir(exist_ok=True)
+    (folder / "sib200" / name).write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+
+
+def test_local_files_cover_the_languages_they_are_for(tmp_path: Path):
+    write_tsv(tmp_path, "nb_test.tsv", ["1\ttravel\tEn tekst."])
+    write_tsv(tmp_path, "da.tsv", ["1\ttravel\tEn tekst."])
+    assert sib200.languages(options(data_root=str(tmp_path))) == ("da", "no")
+    assert len(sib200.languages(options())) == 15
+    (item,) = sib200.load("no", options(data_root=str(tmp_path)))._documents["sib200"].values()
+    assert item["text"] == "En tekst."
+
+
+def test_a_limit_takes_the_same_items_in_every_language_not_the_first_ones(tmp_path: Path):
+    rows = [f"{i}\t{'travel' if i < 50 else 'health'}\tText {i}" for i in range(100)]
+    write_tsv(tmp_path, "da_test.tsv", rows)
+    write_tsv(tmp_path, "sv_test.tsv", rows[::-1])
+    few = options(data_root=str(tmp_path))
+    few = SuiteOptions(**{**few.__dict__, "limit": 12})
+    picked = [
+        {x["index_id"]: x["category"] for x in sib200.load(code, few)._documents["sib200"].values()}
+        for code in ("da", "sv")
+    ]
+    assert picked[0] == picked[1]
+    assert len(picked[0]) == 12
+    assert set(picked[0].values()) == {"travel", "health"}
+
+
+@pytest.mark.parametrize(
+    ("row", "header", "words"),
+    [
+        ("1\ttravel\tText", "index_id\ttopic\ttext", "column 'category' is missing (it has: index_id, topic, text)"),
+        ("1\tcooking\tText", "index_id\tcategory\ttext", "row 1: 'category' is 'cooking', which is none of science/"),
+    ],
+)
+def test_changed_local_data_are_one_sentence(tmp_path: Path, row: str, header: str, words: str):
+    write_tsv(tmp_path, "da_test.tsv", [row], header)
+    with pytest.raises(DataError, match=r"^data set ") as error:
+        _ = sib200.load("da", options(data_root=str(tmp_path))).n_items
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_few_shot_examples_that_are_not_there_are_named(tmp_path: Path):
+    write_tsv(tmp_path, "da_test.tsv", ["1\ttravel\tText"])
+    with pytest.raises(DataError, match="has no split 'train'"):
+        _ = sib200.load("da", SuiteOptions("sib200", None, 3, 0, data_root=str(tmp_path))).n_items
+    write_tsv(tmp_path, "da_train.tsv", ["2\ttravel\tText"])
+    with pytest.raises(DataError, match=r"wants 3 few-shot examples .* hold 1"):
+        _ = sib200.load("da", SuiteOptions("sib200", None, 3, 0, data_root=str(tmp_path))).n_items
+
+
+def test_jsonl_parquet_and_headerless_files_are_read(tmp_path: Path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    source = Source("o/n", columns=("question", "answer_number"), headerless=("question", "answer_number"))
+    local = LocalFiles(tmp_path, "own", "task", "de")
+    (folder / "de.tsv").write_text("Was ist 1+1?\t2\n", encoding="utf-8")
+    assert load(source, local)["test"][0] == {"question": "Was ist 1+1?", "answer_number": "2"}
+    (folder / "de_test.jsonl").write_text('{"question": "?", "answer_number": 3}\n', encoding="utf-8")
+    assert load(source, local)["test"][0]["answer_number"] == 3
+    (folder / "task").mkdir()
+    (folder / "task" / "de_test.jsonl").write_text('{"question": "?", "answer_number": 4}\n', encoding="utf-8")
+    assert load(source, local)["test"][0]["answer_number"] == 4
+    (folder / "task" / "de_test.jsonl").write_text("{not json\n", encoding="utf-8")
+    with pytest.raises(DataError, match="can't be read"):
+        load(source, local)
+
+
+def test_sib200_and_mgsm_run_on_the_published_files_in_every_language(cli, write_config, shared_data: Path):
+    """All 15 languages, few items of each; `benchmarks/README.md` has the command for all 204."""
+    write_config(
+        name="sib.yaml",
+        languages=["all"],
+        suites=[{"name": "sib200", "limit": 4}, {"name": "mgsm", "limit": 2}],
+        judges=None,
+        systems=[{"name": "base", "model": "croco-nano"}],
+        data_root=str(shared_data),
+    )
+    done = cli("run", "sib.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "gap: mgsm, da it nl no pt sv cy ga gl mt fi: the suite has no data in this language" in done.stdout
+    assert done.stdout.count("gap:") == 1
