@@ -11,7 +11,7 @@ run: $(STAMP)  ## install, then the main job on the packaged default
 	$(BIN)/croco-eval run
 
 test: $(STAMP)  ## install, then the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)  ## format, lint, import rule
 	$(BIN)/ruff format --check .
