@@ -19,9 +19,14 @@ def by_hand(rewards, pools, rejected: str, chosen: str) -> dict[int, tuple[int, 
         if len(rows):
             sigma = values.std()
             points = {
-                **{"min": values.min(), "max": values.max(), "mean": values.mean(), "q1": np.quantile(values, 0.25)},
-                **{"mean_minus_2sigma": values.mean() - 2 * sigma, "mean_minus_sigma": values.mean() - sigma},
-                **{"mean_plus_sigma": values.mean() + sigma, "mean_plus_2sigma": values.mean() + 2 * sigma},
+                "min": values.min(),
+                "max": values.max(),
+                "mean": values.mean(),
+                "q1": np.quantile(values, 0.25),
+                "mean_minus_2sigma": values.mean() - 2 * sigma,
+                "mean_minus_sigma": values.mean() - sigma,
+                "mean_plus_sigma": values.mean() + sigma,
+                "mean_plus_2sigma": values.mean() + 2 * sigma,
             }
             top = min(rows, key=lambda i: abs(rewards[i] - points[chosen]))
             below = [i for i in rows if rewards[i] < rewards[top]]

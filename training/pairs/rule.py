@@ -102,6 +102,16 @@ def pick_pairs(
     return result
 
 
+def best_candidates(rewards: Sequence[float] | Array, pools: Sequence[int] | Array) -> tuple[Array, Array]:
+    """(pools with a scored candidate, ascending; row of the highest reward in each, the first among equals)."""
+    values, keys = np.asarray(rewards, dtype=np.float64), np.asarray(pools)
+    rows = np.flatnonzero(np.isfinite(values))
+    rows = rows[np.argsort(keys[rows], kind="stable")]
+    present, starts = np.unique(keys[rows], return_index=True)
+    segments = _Segments(values[rows], starts)
+    return present, rows[segments.nearest(segments.target("max"), np.ones(len(rows), dtype=bool))]
+
+
 class _Segments:
     """Rewards of all pools one after the other; all sums and minima are taken pool by pool at once."""
 
