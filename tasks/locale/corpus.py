@@ -9,11 +9,12 @@ No evaluation item's prompt stands in either.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 
 from ...harness.languages import LANGUAGES
-from ...harness.records import Document
+from ...harness.records import Document, Item
 from .. import cldr
 from .items import MULTIPLE_CHOICE, families_in, render
 from .open_items import draw_open_sources, names_and_facts, open_families_in, render_open
@@ -60,6 +61,21 @@ class LocaleCorpus:
             rng = rng_for(seed, "tuning", language)
             yield from _questions(language, "tuning", seed, own_wording=True, rng=rng)
             yield from _open_answers(language, "tuning", seed, own_wording=True, rng=rng, flaws={"good": 1.0})
+
+    def tuning_prompts(self, language: str, seed: int) -> Iterator[tuple[Item, str]]:
+        """Open prompts of the tuning split in the suites' own wording, in seeded order, each with a good answer."""
+        rng = rng_for(seed, "tuning prompts", language)
+        items: list[tuple[Item, str]] = []
+        for family in open_families_in(language):
+            wording = load_templates(language)["open"][family]["prompt"]
+            for source in draw_open_sources(family, _OPEN_PER_PASS[family], seed, "tuning"):
+                item = render_open(source, language, wording)
+                metadata = json.dumps({"facts": item.facts, "ordered": item.ordered}, ensure_ascii=False)
+                record = Item(item.item_id, item.source_id, family, item.prompt, metadata)
+                items.append((record, good_answer(source, language, rng)))
+        order = rng_for(seed, "order of tuning prompts")
+        ranks = {source: order.random() for source in sorted({x.source_id for x, _ in items})}
+        yield from sorted(items, key=lambda x: ranks[x[0].source_id])
 
     def _one_pass(self, language: str, seed: int, rng: random.Random) -> Iterator[Document]:
         for split in ("evaluation", "tuning"):

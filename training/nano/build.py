@@ -73,14 +73,16 @@ def _name_model(folder: Path) -> None:
 
 def build_sft(recipe: dict[str, Any], base: Path, out: Path, say: Callable[[str], None]) -> None:
     """Writes the SFT adapter to ``out``: good answers about the tuning split, in the recipe's languages."""
-    from ..sft import SftSettings, train_sft
+    from ..config import SftSettings
+    from ..sft import train_sft
 
     settings = dict(recipe["sft"])
     corpus = registry.load("corpora", recipe["corpus"])()
     documents = list(corpus.tuning_documents(tuple(settings.pop("languages")), recipe["seed"]))
     say(f"{len(documents):,} tuning documents")
-    metrics = train_sft(base, documents, out, SftSettings(seed=recipe["seed"], **settings))
-    say(f"SFT loss {metrics['train_loss']:.3f}")
+    answers = [(x.prompt, x.answer) for x in documents]
+    log = train_sft(base, answers, out, SftSettings(seed=recipe["seed"], **settings))
+    say(f"SFT loss {log[-1]['loss']:.3f}")
     _store_small(out)
 
 
