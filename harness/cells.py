@@ -101,4 +101,10 @@ def _run_cell(plan: Plan, run: RunDirectory, cell: Cell, base: LoadedBase, progr
         "scores": (Score, result.scores),
     }
     signature = score_signature(task, cell.suite, system.config.chat_template, seed)
-    folder.seal(tables, {"fingerprint": fingerprint, "signature": signature, "n_items": len(result.items)})
+    info = {
+        "fingerprint": fingerprint,
+        "signature": signature,
+        "n_items": len(result.items),
+        "estimators": dict(result.estimators),
+    }
+    folder.seal(tables, info)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -27,7 +27,17 @@ from .errors import UserError
 from .languages import resolve_languages
 from .registry import did_you_mean, names
 
+Model = TypeVar("Model", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def _is_commit(value: str) -> str:
+    if not re.fullmatch("[0-9a-f]{40}", value):
+        raise ValueError(f"{value!r} is not a commit: 40 hexadecimal digits")
+    return value
+
+
+Commit = Annotated[str, AfterValidator(_is_commit)]
 
 
 class _Strict(BaseModel):
@@ -98,13 +108,15 @@ class SystemConfig(_Strict):
 class SuiteConfig(_Strict):
     """A suite: by name, or one's own lm-eval task (``task``, found under the config's ``task_path``).
 
-    ``limit`` bounds the items of each of the suite's tasks; ``few_shot`` is None for the suite's own number.
+    ``limit`` bounds the items of each of the suite's tasks; ``few_shot`` is None for the suite's own number;
+    ``options`` are the suite's own.
     """
 
     name: Name
     task: str | None = None
     limit: int | None = Field(None, ge=1)
     few_shot: int | None = Field(None, ge=0)
+    options: dict[str, Any] = {}
 
 
 class JudgeConfig(_Strict):
@@ -120,7 +132,7 @@ def _shorthand(value: Any) -> Any:
     return [{"name": x} if isinstance(x, str) else x for x in value] if isinstance(value, list) else value
 
 
-def _languages(value: Any) -> Any:
+def languages_field(value: Any) -> Any:
     """Codes and groups as codes; one name stands for a list of one."""
     wanted = [value] if isinstance(value, str) else value
     if not isinstance(wanted, list) or not all(isinstance(x, str) for x in wanted):
@@ -141,19 +153,56 @@ def _distinct_names(value: list[Any]) -> list[Any]:
 Named = AfterValidator(_distinct_names)
 
 
+Share = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class StatisticsConfig(_Strict):
+    """How systems are compared once all is known; may change in a finished run.
+
+    ``margin`` is the loss that still counts as none, in the metric's units; ``margins`` replaces it by suite. ``tuned``
+    names the languages that the candidates were tuned on: forgetting in all others is reported apart.
+    """
+
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    correction: Literal["holm", "bh"] = "holm"
+    margin: Share = 0.02
+    margins: dict[str, Share] = {}
+    n_resamples: int = Field(10_000, ge=100, le=1_000_000)
+    tuned: Annotated[list[str], BeforeValidator(languages_field)] = Field(default=["high"], validate_default=True)
+
+
+class ArmsConfig(_Strict):
+    """Which system stands for which way of tuning; ``dpo`` is the arm on_policy or else offline by default.
+    May change in a finished run."""
+
+    on_policy: str | None = None
+    off_policy: str | None = None
+    online: str | None = None
+    offline: str | None = None
+    dpo: str | None = None
+    sft: str | None = None
+    multi: str | None = None
+    mono: str | None = None
+
+
 class RunConfig(_Strict):
     """A whole run. ``languages`` holds codes and group names; ``reference`` is a system's name.
-    ``workers`` processes each load the models and share the cells: for small models on a CPU."""
+    ``workers`` processes each load the models and share the cells: for small models on a CPU. ``data_root`` holds
+    data sets as files, used instead of the hub; ``revisions`` pins data sets of the hub (id: commit)."""
 
     name: Name
-    languages: Annotated[list[str], BeforeValidator(_languages)] = Field(default=["paper"], validate_default=True)
+    languages: Annotated[list[str], BeforeValidator(languages_field)] = Field(default=["paper"], validate_default=True)
     systems: Annotated[list[SystemConfig], Named] = Field(min_length=1)
     reference: str | None = None
     suites: Annotated[list[SuiteConfig], Named, BeforeValidator(_shorthand)] = Field(min_length=1)
     judges: Annotated[list[JudgeConfig], Named, BeforeValidator(_shorthand)] = []
     seed: int = Field(0, ge=0)
     task_path: str | None = None
+    data_root: str | None = None
+    revisions: dict[str, Commit] = {}
     workers: int = Field(1, ge=1, le=64)
+    statistics: StatisticsConfig = Field(default_factory=lambda: StatisticsConfig.model_validate({}))
+    arms: ArmsConfig = Field(default_factory=lambda: ArmsConfig.model_validate({}))
 
     @field_validator("reference")
     @classmethod
@@ -164,10 +213,37 @@ class RunConfig(_Strict):
             raise ValueError(f"{value!r} is not one of the systems ({', '.join(systems)}){near}")
         return value
 
+    @field_validator("statistics")
+    @classmethod
+    def _margins_of_suites(cls, value: StatisticsConfig, info: ValidationInfo) -> StatisticsConfig:
+        suites = [x.name for x in info.data.get("suites", [])]
+        for name in value.margins if suites else ():
+            if name not in suites:
+                raise ValueError(
+                    f"margins: {name!r} is not one of the suites ({', '.join(suites)}){did_you_mean(name, suites)}"
+                )
+        return value
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_are_systems(cls, value: ArmsConfig, info: ValidationInfo) -> ArmsConfig:
+        systems = [x.name for x in info.data.get("systems", [])]
+        for arm, name in value.model_dump(exclude_none=True).items() if systems else ():
+            if name not in systems:
+                near = did_you_mean(name, systems)
+                raise ValueError(f"{arm}: {name!r} is not one of the systems ({', '.join(systems)}){near}")
+        return value
+
     @property
     def reference_name(self) -> str:
         """The system the others are compared with: the first one, unless ``reference`` names another."""
         return self.reference or self.systems[0].name
+
+
+class _JudgesAlone(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    judges: Annotated[list[JudgeConfig], Named, BeforeValidator(_shorthand), Field(min_length=1)]
 
 
 def read_config(path: Path) -> RunConfig:
@@ -175,17 +251,44 @@ def read_config(path: Path) -> RunConfig:
 
     Raises UserError for a missing, unreadable or wrong file.
     """
+    return parse_config(_text(path), source=str(path), folder=path.resolve().parent)
+
+
+def read_strict(path: Path, kind: type[Model], what: str) -> Model:
+    """Another YAML file that is as strict as a config; ``what`` names it in messages (``gate policy``).
+
+    Raises UserError as ``read_config`` does.
+    """
+    data, node = _load(_text(path, what), str(path), f"a {what} is a mapping of keys to values")
+    return _validate(kind, data, str(path), node)
+
+
+def _text(path: Path, what: str = "config file") -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"there is no config file {path}.") from None
+        raise UserError(f"there is no {what} {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config file {path} can't be read: {error}.") from None
-    return parse_config(text, source=str(path), folder=path.resolve().parent)
+        raise UserError(f"{what} {path} can't be read: {error}.") from None
+
+
+def read_judges(path: Path) -> list[JudgeConfig]:
+    """The ``judges:`` of a file that may hold other keys beside them. Raises UserError as ``read_config`` does."""
+    data, node = _load(_text(path), str(path))
+    judges = _validate(_JudgesAlone, data, str(path), node).judges
+    return [_resolve_judge(x, path.resolve().parent) for x in judges]
 
 
 def parse_config(text: str, source: str, folder: Path) -> RunConfig:
     """The configuration in a text; ``source`` names it in messages, relative paths are taken from ``folder``."""
+    data, node = _load(text, source)
+    return _resolve(_validate(RunConfig, data, source, node), folder)
+
+
+_SHAPE = "a config is a mapping with at least name, systems and suites"
+
+
+def _load(text: str, source: str, shape: str = _SHAPE) -> tuple[dict[str, Any], yaml.Node | None]:
     try:
         node = yaml.compose(text, Loader=_Loader)
         data = yaml.load(text, Loader=_Loader)
@@ -196,12 +299,15 @@ def parse_config(text: str, source: str, folder: Path) -> RunConfig:
     except ValueError as error:
         raise UserError(f"{source}: not valid YAML: {error}.") from None
     if not isinstance(data, dict):
-        raise UserError(f"{source}: a config is a mapping with at least name, systems and suites.")
+        raise UserError(f"{source}: {shape}.")
+    return data, node
+
+
+def _validate(kind: type[Model], data: dict[str, Any], source: str, node: yaml.Node | None) -> Model:
     try:
-        config = RunConfig.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(x, source, node) for x in error.errors())) from None
-    return _resolve(config, folder)
+        raise UserError("\n".join(_explain(x, source, node, kind) for x in error.errors())) from None
 
 
 def dump_config(config: RunConfig) -> str:
@@ -225,19 +331,35 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _resolve(config: RunConfig, folder: Path) -> RunConfig:
     systems = [
-        x.model_copy(update={"model": _local(x.model, folder), "adapter": x.adapter and _local(x.adapter, folder)})
+        x.model_copy(
+            update={"model": local_path(x.model, folder), "adapter": x.adapter and local_path(x.adapter, folder)}
+        )
         for x in config.systems
     ]
     return config.model_copy(
         update={
             "systems": systems,
+            "judges": [_resolve_judge(x, folder) for x in config.judges],
             "reference": config.reference_name,
-            "task_path": config.task_path and str((folder / Path(config.task_path).expanduser()).resolve()),
+            "task_path": _absolute(config.task_path, folder),
+            "data_root": _absolute(config.data_root, folder),
         }
     )
 
 
-def _local(name: str, folder: Path) -> str:
+def _resolve_judge(judge: JudgeConfig, folder: Path) -> JudgeConfig:
+    """With an absolute path to its model, unless that is a server's name for one."""
+    model = judge.options.get("model")
+    if not isinstance(model, str) or judge.options.get("base_url"):
+        return judge
+    return judge.model_copy(update={"options": {**judge.options, "model": local_path(model, folder)}})
+
+
+def _absolute(path: str | None, folder: Path) -> str | None:
+    return path and str((folder / Path(path).expanduser()).resolve())
+
+
+def local_path(name: str, folder: Path) -> str:
     """An existing folder as an absolute path; packaged names and hub ids as they are."""
     path = folder / Path(name).expanduser()
     return str(path.resolve()) if name not in names("models") and path.exists() else name
@@ -250,13 +372,13 @@ _WORDS = {
 }
 
 
-def _explain(error: Any, source: str, root: yaml.Node | None) -> str:
+def _explain(error: Any, source: str, root: yaml.Node | None, kind: type[BaseModel]) -> str:
     path = tuple(x for x in error["loc"] if isinstance(x, str | int))
     line = _line_of(root, path)
     where = f"{source}:{line}" if line else source
     shown = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
-        return _sentence(f"{where}: unknown key {shown!r}{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}")
+        return _sentence(f"{where}: unknown key {shown!r}{did_you_mean(str(path[-1]), _known_keys(path[:-1], kind))}")
     if error["type"] == "value_error":
         return _sentence(f"{where}: {shown}: {error['ctx']['error']}")
     reason = _WORDS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
@@ -272,12 +394,14 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "suites": SuiteConfig,
     "judges": JudgeConfig,
     "generation": GenerationSettings,
+    "statistics": StatisticsConfig,
+    "arms": ArmsConfig,
 }
 
 
-def _known_keys(path: tuple[str | int, ...]) -> list[str]:
+def _known_keys(path: tuple[str | int, ...], kind: type[BaseModel]) -> list[str]:
     section = next((x for x in reversed(path) if isinstance(x, str)), "")
-    return list(_SECTIONS.get(section, RunConfig).model_fields)
+    return list(_SECTIONS.get(section, kind).model_fields)
 
 
 def _line_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:

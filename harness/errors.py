@@ -1,4 +1,4 @@
-"""Errors, each attributed to one boundary: the user's input, the model, the data, the judge, the run directory.
+"""Errors, each attributed to one boundary: the user's input, the model, the data, the judge, a server, the store.
 
 Every message is one sentence or two: what was wrong, where, and what to do. The command line prints it
 without a traceback (``-v`` shows one) and exits with ``exit_code``.
@@ -29,6 +29,14 @@ class DataError(CrocoError):
 
 class JudgeError(CrocoError):
     """A judge can't be run."""
+
+
+class ServerError(CrocoError):
+    """A model server can't be reached, or refuses what it is asked."""
+
+
+class BudgetSpent(CrocoError):
+    """What the config allows to be spent on calls is spent; raising it and running again goes on from there."""
 
 
 class StoreError(CrocoError):

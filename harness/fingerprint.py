@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-NEUTRAL = frozenset({"batch_tokens", "workers"})
-"""Settings that cannot change a result, beyond the last bits of floating point."""
+NEUTRAL = frozenset({"batch_tokens", "workers", "data_root"})
+"""Settings that cannot change a result, beyond the last bits of floating point; data are hashed wherever they lie."""
+
+NEUTRAL_SECTIONS = ("statistics", "arms")
+"""Sections of the config that say how results are compared, not how they come about."""
 
 _BLOCK = 1 << 20
 
@@ -45,9 +48,15 @@ def file_digest(path: Path) -> str:
     return state.hexdigest()
 
 
-def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Fields whose values differ, as ``field: old -> new``, neutral ones left out."""
-    fields = [x for x in dict.fromkeys((*old, *new)) if x.rsplit(".", 1)[-1] not in NEUTRAL]
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], neutral: Iterable[str] = ()) -> list[str]:
+    """Fields whose values differ, as ``field: old -> new``, neutral ones left out.
+
+    ``neutral`` names further fields, with all that lies below them, that can't change a result.
+    """
+    below = tuple(f"{x}." for x in neutral)
+    fields = [
+        x for x in dict.fromkeys((*old, *new)) if x.rsplit(".", 1)[-1] not in NEUTRAL and not f"{x}.".startswith(below)
+    ]
     missing = "(nothing)"
     return [
         f"{x}: {old.get(x, missing)} -> {new.get(x, missing)}"

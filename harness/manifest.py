@@ -45,7 +45,7 @@ def make_manifest(plan: Plan, run: RunDirectory) -> dict[str, Any]:
         "suites": {name: {"kind": suite.kind} for name, suite in plan.suites.items()},
         "systems": {x.name: x.identity for x in plan.systems},
         "tasks": dict(_tasks(plan, run)),
-        "judges": {name: judge.identity for name, judge in plan.judges.items()},
+        "judges": {**_added_judges(run), **{name: judge.identity for name, judge in plan.judges.items()}},
     }
 
 
@@ -57,6 +57,11 @@ def _tasks(plan: Plan, run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]
             fields = folder.seal_info()["fingerprint"]
             identity = {k.removeprefix("task."): v for k, v in fields.items() if k.startswith("task.")}
             yield f"{cell.suite}/{cell.language}", identity
+
+
+def _added_judges(run: RunDirectory) -> dict[str, Any]:
+    """Judges that have judged this run before, be it on another command."""
+    return run.manifest().get("judges", {}) if (run.path / "manifest.json").exists() else {}
 
 
 def _package_versions() -> Iterator[tuple[str, str]]:

@@ -47,9 +47,22 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
     )
 
 
+def model_names(*names: str | None) -> frozenset[str]:
+    """What models may be called elsewhere, in lower case: their names here and the folders they lie in."""
+    given = [x for x in names if x]
+    packaged = [str(registry.load("models", x)()) for x in given if x in registry.names("models")]
+    return frozenset(x.rstrip("/").lower() for x in (*given, *packaged))
+
+
 def _on_hub(name: str, revision: str | None) -> ModelSource:
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         folder = snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=["*.json"])
@@ -57,9 +70,19 @@ def _on_hub(name: str, revision: str | None) -> ModelSource:
     except LocalEntryNotFoundError:
         try:
             commit = HfApi().model_info(name, revision=revision, timeout=30).sha or "unknown"
+        except RevisionNotFoundError as error:
+            raise ModelError(f"model {name!r}: the hub has no revision {revision!r}.") from error
+        except GatedRepoError as error:
+            raise ModelError(
+                f"model {name!r} is gated: accept its terms on the hub and set HF_TOKEN to a token that may read it."
+            ) from error
+        except RepositoryNotFoundError as error:
+            raise ModelError(
+                f"model {name!r} is neither a folder nor on the hub, or it is private: then set HF_TOKEN."
+            ) from error
         except HfHubHTTPError as error:
             raise ModelError(f"the hub refuses model {name!r}: {str(error).strip().splitlines()[0]}") from error
-        except OSError as error:
+        except Exception as error:  # the network's errors have no common base
             raise ModelError(
                 f"model {name!r} is neither a folder nor in the local hub cache, "
                 f"and the hub can't be reached ({type(error).__name__})."

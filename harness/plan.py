@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -11,11 +12,11 @@ from typing import Any
 
 from . import registry
 from .backends import ModelSpec
-from .config import RunConfig, SystemConfig
+from .config import JudgeConfig, RunConfig, SystemConfig
 from .errors import DataError
 from .fingerprint import digest
-from .judges import Judge
-from .models import ModelSource, check_adapter, find_model
+from .judges import Judge, JudgeContext
+from .models import ModelSource, check_adapter, find_model, model_names
 from .suites import Suite, SuiteOptions, Task
 
 LM_EVAL_SUITE = "lm-eval"
@@ -120,7 +121,17 @@ class Plan:
 def suite_options(config: RunConfig, suite: str) -> SuiteOptions:
     """What the config says about a suite."""
     chosen = next(x for x in config.suites if x.name == suite)
-    return SuiteOptions(suite, chosen.limit, chosen.few_shot, config.seed, chosen.task, config.task_path)
+    return SuiteOptions(
+        suite,
+        chosen.limit,
+        chosen.few_shot,
+        config.seed,
+        chosen.task,
+        config.task_path,
+        config.data_root,
+        config.revisions,
+        chosen.options,
+    )
 
 
 def make_plan(config: RunConfig) -> Plan:
@@ -132,7 +143,7 @@ def make_plan(config: RunConfig) -> Plan:
     for judge in config.judges:
         registry.check("judges", judge.judge or judge.name)
     suites = {x.name: registry.load("suites", LM_EVAL_SUITE if x.task else x.name) for x in config.suites}
-    judges = {x.name: registry.load("judges", x.judge or x.name)(**x.options) for x in config.judges}
+    judges = make_judges(config.judges, config)
     systems = [_resolve(x) for x in config.systems]
     cells, gaps = [], []
     for name, suite in suites.items():
@@ -143,6 +154,22 @@ def make_plan(config: RunConfig) -> Plan:
             else:
                 gaps.append(Gap(name, language, "the suite has no data in this language"))
     return Plan(config, systems, cells, gaps, suites, judges)
+
+
+def make_judges(judges: Iterable[JudgeConfig], config: RunConfig, last: str | None = None) -> dict[str, Judge]:
+    """Judges with their options, told of the run and of the judges before them; none after the one named ``last``.
+
+    Raises UserError if options are wrong or a judge must not judge here.
+    """
+    models = {x.name: model_names(x.model, x.adapter) for x in config.systems}
+    made: dict[str, Judge] = {}
+    for x in judges:
+        judge: Judge = registry.load("judges", x.judge or x.name)(**x.options)
+        judge.bind(JudgeContext(x.name, config.seed, tuple(config.languages), models, dict(made)))
+        made[x.name] = judge
+        if x.name == last:
+            break
+    return made
 
 
 def _resolve(config: SystemConfig) -> System:

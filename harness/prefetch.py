@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from .config import RunConfig
 from .errors import CrocoError, ModelError
 from .models import find_model
-from .plan import make_plan, suite_options
+from .plan import Plan, make_plan, suite_options
+from .suites import SuiteOptions
+
+
+class Resource(Protocol):
+    """Something besides models and data sets by which some items of a suite are scored, such as a tokenizer's tables.
+    Without it a run goes on, and those items are unscored with a reason."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fetch(self) -> str:
+        """Fetches it if it isn't there; says what is there. Raises a CrocoError that says what is lost without it."""
+        ...
+
+
+@runtime_checkable
+class NeedsResources(Protocol):
+    """A suite with resources."""
+
+    def resources(self, languages: Sequence[str], options: SuiteOptions) -> Sequence[Resource]:
+        """What the suite needs for its tasks in these languages."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -20,6 +42,11 @@ class Fetched:
     name: str
     what: str = ""
     problem: str | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the run would miss a cell: without a resource it only leaves items unscored."""
+        return self.problem is not None and self.kind != "resource"
 
 
 def fetch_all(config: RunConfig) -> Iterator[Fetched]:
@@ -63,12 +90,7 @@ def _download(name: str, revision: str | None) -> str:
 
 def _fetch_tasks(config: RunConfig) -> Iterator[Fetched]:
     plan = make_plan(config)
-    for suite in plan.suites.values():
-        for resource in getattr(suite, "resources", ()):
-            try:
-                yield Fetched("resource", resource.name, resource.fetch())
-            except CrocoError as error:
-                yield Fetched("resource", resource.name, problem=str(error))
+    yield from _fetch_resources(plan)
     for suite, language in dict.fromkeys((x.suite, x.language) for x in plan.cells):
         name = f"{suite}/{language}"
         try:
@@ -79,3 +101,14 @@ def _fetch_tasks(config: RunConfig) -> Iterator[Fetched]:
             yield Fetched("task", name, problem=str(error))
     for gap in plan.gaps:
         yield Fetched("task", f"{gap.suite}/{gap.language}", gap.reason)
+
+
+def _fetch_resources(plan: Plan) -> Iterator[Fetched]:
+    for name, suite in plan.suites.items():
+        if isinstance(suite, NeedsResources):
+            languages = list(dict.fromkeys(x.language for x in plan.cells if x.suite == name))
+            for resource in suite.resources(languages, suite_options(plan.config, name)):
+                try:
+                    yield Fetched("resource", resource.name, resource.fetch())
+                except CrocoError as error:
+                    yield Fetched("resource", resource.name, problem=str(error))

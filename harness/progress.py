@@ -103,6 +103,77 @@ class RunProgress:
         )
 
 
+class JudgingProgress:
+    """One judge at work: judgments known and wanted, how fast, what it tells of its calls, time left."""
+
+    def __init__(self, console: Console, judge: str, n_cells: int) -> None:
+        self._console, self._judge, self._n_cells = console, judge, n_cells
+        self._bars: Bars | None = None
+        self._total = self._known = self._new = self._unscored = self._cells = 0
+        self._told = ""
+        self._begun = self._last_line = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[JudgingProgress]:
+        """Shows the progress as long as the block runs, and says at the end what came of it."""
+        if self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+            )
+            with Bars(*columns, console=self._console, transient=True) as bars:
+                self._bars = bars
+                self._bar = bars.add_task(f"judge {self._judge}", total=None, rate="")
+                yield self
+            self._bars = None
+        else:
+            yield self
+        if self._new:
+            self._line()
+
+    def expect(self, total: int) -> None:
+        """How many judgments there will be, as far as that can be told."""
+        self._total = total
+        if self._bars:
+            self._bars.update(self._bar, total=total)
+
+    def judged(self, n: int, unscored: int = 0, asked: bool = True) -> None:
+        """``n`` more judgments are known; those not ``asked`` for now were known before."""
+        self._known += n
+        self._unscored += unscored
+        self._new += n if asked else 0
+        if self._bars:
+            self._bars.update(self._bar, advance=n, rate=self._rate())
+        elif time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
+            self._line()
+
+    def tell(self, text: str) -> None:
+        """What the judge says of its calls: spend, errors."""
+        self._told = text
+
+    def cell_ends(self) -> None:
+        """One more cell is whole."""
+        self._cells += 1
+
+    def _rate(self) -> str:
+        rate = self._new / max(time.monotonic() - self._begun, 1e-9)
+        unscored = f"{self._unscored:,} unscored" if self._unscored else ""
+        return ", ".join(x for x in (f"{rate:,.1f} judgments/s", unscored, self._told) if x)
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        elapsed = self._last_line - self._begun
+        wanted = max(self._total - self._known, 0)
+        left = f", about {elapsed / self._new * wanted:.0f} s left" if self._new and wanted else ""
+        done = f"judge {self._judge}: {self._known:,}/{self._total:,} judgments, {self._cells}/{self._n_cells} cells"
+        line = f"{done}, {self._rate()}, {elapsed:.0f} s{left}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 class Lane:
     """One worker's part of the progress."""
 

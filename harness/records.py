@@ -12,6 +12,9 @@ MetricKind = Literal["binary", "bounded", "continuous"]
 Verdict = Literal["candidate", "tie", "reference"]
 Order = Literal["candidate_first", "reference_first", "unordered"]
 
+VERDICT_VALUE: dict[Verdict, float] = {"candidate": 1.0, "tie": 0.5, "reference": 0.0}
+"""The preference that a verdict stands for."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -107,7 +110,11 @@ class AnswerPair:
 
 @dataclass(frozen=True)
 class Judgment:
-    """One judge call. ``verdict`` is None where ``unscored`` says why; ``details`` is JSON."""
+    """One judge call. ``verdict`` is None where ``unscored`` says why; ``details`` is JSON.
+
+    ``preference`` in [0, 1], for the candidate over the reference, is there if the judge gives more than a verdict;
+    else the verdict stands for 1 (candidate), 0.5 (tie) or 0 (reference).
+    """
 
     item_id: str
     source_id: str
@@ -116,6 +123,7 @@ class Judgment:
     verdict: Verdict | None
     unscored: str | None = None
     details: str = "{}"
+    preference: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,16 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from .errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added ``preference`` to the judgments. Older versions are read: a column that is not there has its default."""
 
 Record = TypeVar("Record")
 
@@ -57,7 +58,7 @@ def read_json(path: Path) -> Any:
 
 
 class AppendLog:
-    """Append-only JSON lines; what ``append`` returned from is on the disk."""
+    """Append-only JSON lines; what ``append`` or ``sync`` returned from is on the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,20 +69,36 @@ class AppendLog:
         except OSError as error:
             raise StoreError(f"{path} can't be written: {error.strerror or error}.") from error
 
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Adds rows and waits for the disk. Raises StoreError if it is full or gone."""
+    def append(self, rows: Iterable[Mapping[str, Any]], sync: bool = True) -> None:
+        """Adds rows and waits for the disk. Raises StoreError if it is full or gone.
+
+        Without ``sync`` the rows outlive this process, but not the machine's loss of power, until ``sync`` is called.
+        """
         data = "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in rows).encode()
         try:
             self._file.write(data)
             self._file.flush()
+        except OSError as error:
+            raise StoreError(f"{self.path} can't be written: {error.strerror or error}.") from error
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Waits for the disk. Raises StoreError if it is full or gone."""
+        try:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise StoreError(f"{self.path} can't be written: {error.strerror or error}.") from error
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows written so far."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows written so far, one by one."""
         with self.path.open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+            for line in file:
+                yield json.loads(line)
 
     def close(self) -> None:
         with suppress(OSError):
@@ -109,15 +126,21 @@ def write_records(path: Path, kind: type[Record], rows: Sequence[Record]) -> Non
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
-    """Records of one kind from a Parquet file. Raises StoreError if it is missing, damaged or of another kind."""
+    """Records of one kind from a Parquet file; a column that an older version did not write has its default.
+
+    Raises StoreError if the file is missing, damaged or of another kind.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [x.name for x in fields(kind)]  # pyright: ignore[reportArgumentType]
+    columns = fields(kind)  # pyright: ignore[reportArgumentType]
     try:
-        rows = pq.read_table(path, columns=names).to_pylist()
+        present = set(pq.read_schema(path).names)
+        rows = pq.read_table(path, columns=[x.name for x in columns if x.name in present]).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} can't be read as {kind.__name__} records: {error}.") from error
+    if missing := [x.name for x in columns if x.default is MISSING and x.name not in present]:
+        raise StoreError(f"{path} can't be read as {kind.__name__} records: it has no column {missing[0]!r}.")
     return [kind(**x) for x in rows]
 
 
@@ -206,6 +229,13 @@ class CellFolder:
         for leftover in (*self.path.glob("*.jsonl"), self.path / "begun.json", self.path / "gap.json"):
             leftover.unlink(missing_ok=True)
 
+    def reopen(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Makes a sealed cell one that is being made, with these rows in its log ``name``."""
+        lines = "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in rows)
+        write_atomically(self.path / f"{name}.jsonl", lines)
+        self.begin(self.seal_info()["fingerprint"])
+        (self.path / "cell.json").unlink()
+
 
 class RunDirectory:
     """Paths and whole-run files of one run."""
@@ -223,10 +253,10 @@ class RunDirectory:
         if not isinstance(manifest, dict):
             raise StoreError(f"{path / 'manifest.json'} is damaged: it holds no mapping.")
         version = manifest.get("schema_version")
-        if version != SCHEMA_VERSION:
+        if version not in range(1, SCHEMA_VERSION + 1):
             raise StoreError(
                 f"{path} was written with schema version {version}; "
-                f"this version of croco-eval reads version {SCHEMA_VERSION}."
+                f"this version of croco-eval reads versions 1 to {SCHEMA_VERSION}."
             )
         return run
 
@@ -246,5 +276,14 @@ class RunDirectory:
     def cell(self, system: str, suite: str, language: str) -> CellFolder:
         return CellFolder(self.path / "cells" / system / suite / language)
 
+    @property
+    def ledger(self) -> Path:
+        """What all calls of this run cost."""
+        return self.path / "ledger.jsonl"
+
+    def judge_folder(self, judge: str) -> Path:
+        """All judgments of one judge."""
+        return self.path / "judgments" / judge
+
     def judgments(self, judge: str, candidate: str, reference: str, suite: str, language: str) -> CellFolder:
-        return CellFolder(self.path / "judgments" / judge / f"{candidate}__{reference}" / suite / language)
+        return CellFolder(self.judge_folder(judge) / f"{candidate}__{reference}" / suite / language)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from .backends import Engine
@@ -13,7 +13,8 @@ from .store import AppendLog
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """What the config says about a suite. ``limit`` bounds the items of each of its tasks."""
+    """What the config says about a suite. ``limit`` bounds the items of each of its tasks; ``options`` are the suite's
+    own. ``data_root`` is a folder with data sets that are then not fetched from the hub; ``revisions`` pins hub ids."""
 
     name: str
     limit: int | None
@@ -21,14 +22,21 @@ class SuiteOptions:
     seed: int
     task: str | None = None
     task_path: str | None = None
+    data_root: str | None = None
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """Items and their scores; a task of open-ended prompts has no scores, its answers are judged later."""
+    """Items and their scores; a task of open-ended prompts has no scores, its answers are judged later.
+
+    ``estimators``: settings of estimators that the data sets' publishers use, by name, for extra columns of the tables.
+    """
 
     items: list[Item]
     scores: list[Score]
+    estimators: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -88,6 +96,11 @@ class Answerer:
     @property
     def tokenizer_name(self) -> str:
         return self._engine.tokenizer_name
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of prompt and answer that the model can see at once."""
+        return self._engine.max_length
 
     def chat(self, messages: Sequence[dict[str, str]], continue_final: bool = False) -> str:
         """Messages as prompt text, by the model's chat template."""

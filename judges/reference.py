@@ -14,17 +14,20 @@ import json
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..harness.errors import UserError
+from ..harness.judges import Case, Judge, Ruling, Rulings
 from ..harness.langid import is_in_language
-from ..harness.records import AnswerPair, Judgment, Verdict
+from ..harness.records import AnswerPair, Judgment, Order, Verdict
+from ..harness.store import RunDirectory
 
 VERSION = "1"
 TIE_BAND = 0.02
 _GRAM = 4
+_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Assessment:
     quality: float
 
 
-class ReferenceJudge:
+class ReferenceJudge(Judge):
     """Judges items whose metadata hold ``facts``: a list of lists of accepted spellings."""
 
     description = "no model: prefers the answer that states more of the known facts, in the right language"
@@ -51,14 +54,20 @@ class ReferenceJudge:
     def identity(self) -> dict[str, Any]:
         return {"judge": "reference", "version": VERSION, "tie_band": TIE_BAND}
 
-    def accepts(self, pair: AnswerPair) -> bool:
-        """Items without facts are none of its business."""
-        return bool(json.loads(pair.item.metadata).get("facts"))
+    def orders(self, pair: AnswerPair) -> tuple[Order, ...]:
+        """One judgment without an order; items without facts are none of its business."""
+        return ("unordered",) if json.loads(pair.item.metadata).get("facts") else ()
 
-    def judge(self, pairs: Sequence[AnswerPair]) -> Iterator[list[Judgment]]:
-        """One judgment per pair, in order."""
-        for pair in pairs:
-            yield [_judge(pair)]
+    def judge(self, cases: Iterable[Case], run: RunDirectory, tell: Callable[[str], None]) -> Rulings:
+        """Some rulings at a time, in the order of the cases."""
+        batch: list[Ruling] = []
+        for case in cases:
+            batch.append(Ruling(case, _judge(case.pair)))
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
 
 def _judge(pair: AnswerPair) -> Judgment:

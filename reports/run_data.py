@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..harness.errors import StoreError
+from ..harness.records import VERDICT_VALUE, Judgment, Score
 from ..harness.store import CellFolder, RunDirectory, read_json
 
 Frame: TypeAlias = Any
 """A pandas table. pandas' own annotations give unions at every step that no code can narrow."""
 
-ORDER_VALUE = {"candidate": 1.0, "tie": 0.5, "reference": 0.0}
-
 
 @dataclass(frozen=True)
 class RunData:
     """``scores``: one row per item and metric, with system, suite, language, signature. ``preferences``: one row per
-    judged item, with judge, candidate and reference. ``missing``: cells that were planned and aren't there."""
+    judged item, with judge, candidate and reference. ``missing``: cells that were planned and aren't there, and
+    judgings that were begun and aren't whole. ``estimators``: (suite, language) -> settings of estimators that the
+    data sets' publishers use."""
 
     manifest: dict[str, Any]
     scores: Frame
     preferences: Frame
     missing: Frame
+    estimators: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     @property
     def systems(self) -> list[str]:
@@ -45,22 +50,33 @@ def load_run(folder: Path) -> RunData:
     run = RunDirectory.open(folder)
     manifest = run.manifest()
     gaps = _gaps(folder)
-    scores, missing = [], []
+    scores, missing, estimators = [], [], {}
     for system in manifest["systems"]:
         for suite in manifest["suites"]:
             for language in manifest["languages"]:
                 cell = run.cell(system, suite, language)
                 if cell.is_sealed:
-                    scores.append(_table(cell, "scores", system=system, suite=suite, language=language))
+                    scores.append(_table(cell, Score, "scores", system=system, suite=suite, language=language))
+                    if found := cell.seal_info().get("estimators"):
+                        estimators[suite, language] = found
                 else:
                     reason = gaps.get((suite, language), "not run yet")
                     missing.append({"system": system, "suite": suite, "language": language, "reason": reason})
-    preferences = [_table(cell, "judgments", **where) for cell, where in _judged(run, manifest)]
+    judgments = []
+    for cell, where in _judgings(run, manifest):
+        if cell.is_sealed:
+            table = _table(cell, Judgment, "judgments", **where)
+            planned = cell.seal_info().get("orders_per_item", 1)
+            judgments.append(table.append_column("orders_per_item", pa.repeat(planned, len(table))))
+        elif reason := _unfinished(cell):
+            place = {"system": where["candidate"], "suite": where["suite"], "language": where["language"]}
+            missing.append({**place, "reason": f"judge {where['judge']}: {reason}"})
     return RunData(
         manifest,
         _concat(scores),
-        _join_orders(_concat(preferences)),
+        _join_orders(_concat(judgments)),
         pd.DataFrame(missing, columns=["system", "suite", "language", "reason"]),
+        estimators,
     )
 
 
@@ -69,47 +85,68 @@ def _gaps(folder: Path) -> dict[tuple[str, str], str]:
     return {(x["suite"], x["language"]): x["reason"] for x in read_json(file)} if file.exists() else {}
 
 
-def _judged(run: RunDirectory, manifest: dict[str, Any]):
+def _judgings(run: RunDirectory, manifest: dict[str, Any]) -> Iterator[tuple[CellFolder, dict[str, str]]]:
     reference = manifest["reference"]
     for judge in manifest["judges"]:
         for candidate in manifest["systems"]:
             for suite in manifest["suites"]:
                 for language in manifest["languages"]:
+                    where = {"judge": judge, "candidate": candidate, "reference": reference}
                     cell = run.judgments(judge, candidate, reference, suite, language)
-                    if cell.is_sealed:
-                        where = {"judge": judge, "candidate": candidate, "reference": reference}
-                        yield cell, {**where, "suite": suite, "language": language}
+                    yield cell, {**where, "suite": suite, "language": language}
 
 
-def _table(cell: CellFolder, name: str, **columns: str) -> Frame:
+def _unfinished(cell: CellFolder) -> str | None:
+    """How far a judging that was begun came; None if it was not begun."""
+    file = cell.path / "gap.json"
+    if file.exists():
+        return read_json(file)["reason"]
+    return "judging was not finished" if cell.begun_with() is not None else None
+
+
+def _table(cell: CellFolder, kind: type, name: str, **columns: str) -> pa.Table:
+    """The records of a cell, with columns that say which cell it is."""
     file = cell.path / f"{name}.parquet"
     try:
-        table = pd.read_parquet(file)
+        with pq.ParquetFile(file) as source:
+            table = source.read([x for x in source.schema_arrow.names if x in _WANTED[kind]])
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} can't be read: {error}.") from error
-    for column, value in reversed(columns.items()):
-        table.insert(0, column, value)
-    table["signature"] = cell.seal_info()["signature"]
+    for column, value in {**columns, "signature": cell.seal_info()["signature"]}.items():
+        table = table.append_column(column, pa.repeat(value, len(table)))
     return table
 
 
-def _concat(tables: list[Frame]) -> Frame:
-    full = [x for x in tables if len(x)]
-    return pd.concat(full, ignore_index=True) if full else (tables[0] if tables else pd.DataFrame())
+_WANTED = {
+    Score: {x.name for x in fields(Score)},
+    Judgment: {x.name for x in fields(Judgment)} - {"details"},
+}
+
+
+def _concat(tables: list[pa.Table]) -> Frame:
+    """One pandas table; a column that an older version did not write is empty there."""
+    return pa.concat_tables(tables, promote_options="permissive").to_pandas() if tables else pd.DataFrame()
 
 
 def _join_orders(judgments: Frame) -> Frame:
-    """One preference per item from all its judgments: their mean; unscored as soon as one of them is.
+    """One preference per item from all its judgments: their mean; unscored as soon as one of them is, or is not there.
 
-    Columns: judge, candidate, reference, suite, language, task, item_id, source_id, preference, unscored, signature.
+    A judgment counts as its graded preference if it has one, else as its verdict. Columns: judge, candidate,
+    reference, suite, language, task, item_id, source_id, preference, unscored, signature.
     """
     keys = ["judge", "candidate", "reference", "suite", "language", "task", "item_id", "source_id", "signature"]
     columns = [*keys[:-1], "preference", "unscored", "signature"]
     if judgments.empty:
         return pd.DataFrame(columns=columns)
-    table = judgments.assign(preference=judgments["verdict"].map(ORDER_VALUE))
+    value = judgments["verdict"].map(VERDICT_VALUE).astype(float)
+    if "preference" in judgments:  # not in files of schema version 1
+        value = judgments["preference"].astype(float).where(value.notna()).fillna(value)
+    table = judgments.assign(preference=value)
     grouped = table.groupby(keys, sort=False, dropna=False)
-    joined = grouped["preference"].agg(lambda x: x.mean(skipna=False)).reset_index()
-    reasons = grouped["unscored"].agg(lambda x: next((v for v in x if isinstance(v, str)), None)).reset_index()
-    joined["unscored"] = reasons["unscored"]
+    joined = grouped["preference"].mean().reset_index()
+    size = grouped.size().to_numpy()
+    lacks_order = size < grouped["orders_per_item"].first().to_numpy()
+    joined["unscored"] = grouped["unscored"].first().to_numpy(dtype=object)
+    joined.loc[lacks_order & joined["unscored"].isna().to_numpy(), "unscored"] = "an order was not judged"
+    joined.loc[lacks_order | (grouped["preference"].count().to_numpy() < size), "preference"] = float("nan")
     return joined[columns]

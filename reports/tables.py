@@ -10,13 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ..harness.languages import GROUPS, group_of
+from ..harness.languages import GROUPS
 from ..harness.store import write_atomically
+from .off_target import FILE as OFF_TARGET
+from .off_target import off_target_table
+from .panels import KINDS, SCORE
+from .pooling import WHOLE, joint_signature, scopes
 from .run_data import Frame, RunData, load_run
 from .stats import Estimate, mean_interval
 from .stats.corpus import CORPUS_METRICS, corpus_interval, resampled_score
+from .stats.inputs import Array
 
 SCORE_COLUMNS = (
     *("system", "suite", "task", "language", "metric"),
@@ -27,14 +33,14 @@ PREFERENCE_COLUMNS = (
     *("preference", "unscored", "signature"),
 )
 TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
-WHOLE = "all"
-"""Name of the task in rows that pool a suite's tasks, and of the language in rows that pool all languages."""
 
 
 def write_tables(folder: Path) -> RunData:
-    """Writes the three CSV files into the run directory and gives the data they were made from. Raises StoreError."""
+    """Writes the three CSV files and ``off_target.csv`` into the run directory and gives the data the three were made
+    from. Raises StoreError."""
     data = load_run(folder)
     scores = score_table(data)
+    _write(folder / OFF_TARGET, off_target_table(folder))
     _write(folder / "scores.csv", scores)
     _write(folder / "preferences.csv", preference_table(data))
     _write(folder / "leaderboard.csv", leaderboard(data, scores))
@@ -71,27 +77,22 @@ def preference_table(data: RunData) -> Frame:
 def _scores(data: RunData) -> Iterator[tuple]:
     if data.scores.empty:
         return
-    for (system, suite, task, language, metric), part in data.scores.groupby(
-        ["system", "suite", "task", "language", "metric"], sort=False
-    ):
+    values = _Values(data.scores, "value")
+    keys = ["system", "suite", "task", "language", "metric"]
+    for (system, suite, task, language, metric), rows in data.scores.groupby(keys, sort=False).indices.items():
         settings = data.estimators.get((suite, language), {}).get("euroeval")
-        euroeval = _euroeval_score(metric, task, part, settings) if settings else _NO_ESTIMATE
-        signature = _joint_signature(part["signature"])
-        yield _cells(system, suite, task, language, metric, _estimate(metric, part), signature, euroeval)
-    primary = data.scores[data.scores["primary"]]
-    for (system, suite), part in primary.groupby(["system", "suite"], sort=False):
-        for language, chosen in _poolings(part, data.languages):
-            kind = _joint_kind(chosen)
-            yield _row(
-                system, suite, WHOLE, language, "score", chosen, "value", kind, pooled=language not in data.languages
-            )
+        euroeval = _euroeval_score(metric, task, data.scores.iloc[rows], settings) if settings else _NO_ESTIMATE
+        estimate = _corpus_estimate(metric, data.scores, rows) or values.mean(rows, pooled=False)
+        yield _cells(system, suite, task, language, metric, estimate, values.signature(rows), euroeval)
+    primary = data.scores[data.scores["primary"].to_numpy(dtype=bool)]
+    yield from _pooled(primary, "value", data.languages, SCORE, "system")
 
 
-def _estimate(metric: str, part: Frame) -> Estimate:
-    """A metric of one task: computed from all items at once where it is no mean of item values."""
-    if metric in CORPUS_METRICS and part["gold"].notna().any():
-        return corpus_interval(metric, _labels(part["gold"]), _labels(part["predicted"]))
-    return mean_interval(part["value"].to_numpy(dtype=float), None, _joint_kind(part))  # pyright: ignore[reportArgumentType]
+def _corpus_estimate(metric: str, table: Frame, rows: Array) -> Estimate | None:
+    """A metric of one task that is computed from all items at once; None for those that are means of item values."""
+    if metric not in CORPUS_METRICS or not table["gold"].iloc[rows].notna().any():
+        return None
+    return corpus_interval(metric, _labels(table["gold"].iloc[rows]), _labels(table["predicted"].iloc[rows]))
 
 
 def _labels(column: Frame) -> list[str | None]:
@@ -114,31 +115,47 @@ def _euroeval_score(metric: str, task: str, part: Frame, settings: dict[str, Any
 
 
 def _win_rates(data: RunData) -> Iterator[tuple]:
-    for (judge, candidate, suite), part in data.preferences.groupby(["judge", "candidate", "suite"], sort=False):
+    if data.preferences.empty:
+        return
+    table = data.preferences.assign(kind="bounded")
+    for judge, part in table.groupby("judge", sort=False):
         metric = f"win_rate[{judge}]"
-        for (task, language), chosen in part.groupby(["task", "language"], sort=False):
-            yield _row(candidate, suite, task, language, metric, chosen, "preference", "bounded", pooled=False)
-        for language, chosen in _poolings(part, data.languages):
-            pooled = language not in data.languages
-            yield _row(candidate, suite, WHOLE, language, metric, chosen, "preference", "bounded", pooled)
+        values = _Values(part, "preference")
+        keys = ["candidate", "suite", "task", "language"]
+        for (candidate, suite, task, language), rows in part.groupby(keys, sort=False).indices.items():
+            estimate = values.mean(rows, pooled=False)
+            yield _cells(candidate, suite, task, language, metric, estimate, values.signature(rows))
+        yield from _pooled(part, "preference", data.languages, metric, "candidate")
 
 
-def _poolings(part: Frame, languages: list[str]) -> Iterator[tuple[str, Frame]]:
-    """(name, rows): each language; then the groups of the run's languages, of which this suite may have only some."""
-    for language in languages:
-        if (part["language"] == language).any():
-            yield language, part[part["language"] == language]
-    for name in _groups_of(languages):
-        if name not in languages:
-            chosen = part if name == WHOLE else part[part["language"].map(group_of) == name]
+def _pooled(table: Frame, column: str, languages: list[str], metric: str, system_column: str) -> Iterator[tuple]:
+    """Rows that pool a suite's tasks: in each language; then in the groups of the run's languages, with translations as
+    clusters. A suite may have only some of the languages."""
+    values = _Values(table, column)
+    for (system, suite), rows in table.groupby([system_column, "suite"], sort=False).indices.items():
+        for scope in scopes(languages):
+            chosen = rows[np.isin(values.languages[rows], scope.languages)]
             if len(chosen):
-                yield name, chosen
+                estimate = values.mean(chosen, pooled=scope.kind != "language")
+                yield _cells(system, suite, WHOLE, scope.name, metric, estimate, values.signature(chosen))
 
 
-def _row(system, suite, task, language, metric, part: Frame, column: str, kind: str, pooled: bool) -> tuple:
-    clusters = part["source_id"] if pooled else None
-    e = mean_interval(part[column].to_numpy(dtype=float), clusters, kind)  # pyright: ignore[reportArgumentType]
-    return _cells(system, suite, task, language, metric, e, _joint_signature(part["signature"]))
+class _Values:
+    """A table's item values as arrays, to be summarised for chosen rows."""
+
+    def __init__(self, table: Frame, column: str) -> None:
+        self.languages = table["language"].to_numpy(dtype=object)
+        self._values = table[column].to_numpy(dtype=float)
+        self._kinds = table["kind"].map({x: i for i, x in enumerate(KINDS)}).to_numpy(dtype=int)
+        self._sources = pd.factorize(table["source_id"])[0]
+        self._signature, self._signatures = pd.factorize(table["signature"])
+
+    def mean(self, rows: Array, pooled: bool) -> Estimate:
+        kind = KINDS[self._kinds[rows].max()]
+        return mean_interval(self._values[rows], self._sources[rows] if pooled else None, kind)
+
+    def signature(self, rows: Array) -> str:
+        return joint_signature(self._signatures[np.unique(self._signature[rows])])
 
 
 def _cells(
@@ -150,66 +167,7 @@ def _cells(
 
 def _gap_rows(data: RunData) -> Iterator[tuple]:
     for x in data.missing.itertuples():
-        nothing = Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0, "none")
-        yield _cells(x.system, x.suite, WHOLE, x.language, "gap", nothing, str(x.reason))
-
-
-def _joint_kind(part: Frame) -> str:
-    kinds = set(part["kind"])
-    if kinds == {"binary"}:
-        return "binary"
-    return "bounded" if kinds <= {"binary", "bounded"} else "continuous"
-
-
-def _joint_signature(signatures: Frame) -> str:
-    """The signature, or for several (one per language) what they share, with ``*`` where they differ."""
-    distinct = list(dict.fromkeys(signatures))
-    if len(distinct) == 1:
-        return distinct[0]
-    parts = [dict(x.split(":", 1) for x in s.split("|")) for s in distinct]
-    shared = {k: v if all(p.get(k) == v for p in parts) else "*" for k, v in parts[0].items()}
-    return "|".join(f"{k}:{v}" for k, v in shared.items())
-
-
-def leaderboard(data: RunData, scores: Frame) -> Frame:
-    """A row per system: mean and n per suite and language group, then its rank (1 is best).
-
-    Structured suites give ``SUITE.GROUP``; open suites ``SUITE.GROUP.win_rate[JUDGE]``, where the reference stands at
-    0.5 by definition. ``mean_rank`` is the mean over these columns of the system's rank among those that have a value.
-    """
-    whole = scores[(scores["task"] == WHOLE) & scores["metric"].ne("gap")]
-    columns: dict[str, Frame] = {}
-    for suite in data.suites:
-        for group in _groups_of(data.languages):
-            part = whole[(whole["suite"] == suite) & (whole["language"] == group)]
-            for metric, chosen in part.groupby("metric", sort=True):
-                name = f"{suite}.{group}" if metric == "score" else f"{suite}.{group}.{metric}"
-                columns[name] = chosen.set_index("system")["value"].reindex(data.systems)
-                columns[f"{name}.n"] = chosen.set_index("system")["n"].reindex(data.systems)
-    table = pd.DataFrame(columns, index=pd.Index(data.systems, name="system"))
-    values = table[[x for x in table if not x.endswith(".n")]].copy()
-    for name in values:
-        if "win_rate[" in name:
-            values.loc[data.manifest["reference"], name] = 0.5
-            table.loc[data.manifest["reference"], name] = 0.5
-    ranks = values.rank(ascending=False, method="average").mean(axis=1)
-    table.insert(0, "mean_rank", ranks)
-    table.insert(0, "rank", ranks.rank(method="min").astype("Int64"))
-    table.insert(0, "is_reference", [x == data.manifest["reference"] for x in data.systems])
-    for name in [x for x in table if x.endswith(".n")]:
-        table[name] = table[name].astype("Int64")
-    return table.sort_values(["rank", "system"], kind="stable").reset_index()
-
-
-def _groups_of(languages: list[str]) -> list[str]:
-    """Names of the pooled rows for these languages; a single language stands for itself."""
-    if len(languages) == 1:
-        return languages
-    by_group: dict[str, list[str]] = {}
-    for language in languages:
-        by_group.setdefault(group_of(language), []).append(language)
-    names = [group if len(members) > 1 else members[0] for group, members in by_group.items()]
-    return [*(names if len(names) > 1 else []), "all"]
+        yield _cells(x.system, x.suite, WHOLE, x.language, "gap", Estimate.nothing(0), str(x.reason))
 
 
 def _write(path: Path, table: Frame) -> None:

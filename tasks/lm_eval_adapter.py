@@ -31,6 +31,7 @@ from ..harness.fingerprint import digest
 from ..harness.records import GenerationRequest, Item, LikelihoodRequest, MetricKind, Score
 from ..harness.registry import did_you_mean
 from ..harness.suites import Answerer, TaskResult
+from .limits import draw
 
 _DEFAULT_NEW_TOKENS = 256
 _FEW_SHOT_SEED = 1234
@@ -170,12 +171,9 @@ class LmEvalTask:
         return documents
 
     def _limited(self, name: str, rows: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-        """As many documents as the limit says, drawn by the hash of what translations share: a random sample, and the
-        same items in every language. Data sets are often sorted by label, so the first ones would not do."""
-        if self._limit is None or self._limit >= len(rows):
-            return rows
-        drawn = sorted(rows, key=lambda number: (digest(self._ids(name, number, rows[number])[1]), number))
-        return {number: rows[number] for number in sorted(drawn[: self._limit])}
+        """The documents that the limit keeps."""
+        sources = [self._ids(name, number, row)[1] for number, row in rows.items()]
+        return {number: rows[number] for number in draw(sources, self._limit)}
 
     @property
     def n_items(self) -> int:

@@ -8,6 +8,7 @@ from typing import Literal
 from ..harness.errors import DataError
 from ..harness.records import Item
 from ..harness.suites import SuiteOptions
+from .limits import draw
 from .prompt_task import PromptTask
 from .sources import Source, load, local_files
 
@@ -32,10 +33,10 @@ class MArenaHardSuite:
         return local is None or not local.holds_suite or local.find("test", True) is not None
 
     def load(self, language: str, options: SuiteOptions) -> PromptTask:
-        """``limit`` is the number of prompts, in the data set's order. Raises DataError."""
+        """``limit`` is the number of prompts, of all categories together. Raises DataError."""
         source = Source(DATASET, language, options.revisions.get(DATASET), columns=_COLUMNS)
         rows = load(source, local_files(options.data_root, options.name, "", language))["test"]
-        rows = rows.select(range(min(len(rows), options.limit or len(rows))))
+        rows = rows.select(draw([str(x) for x in rows["question_id"]], options.limit))
         items = [
             Item(
                 item_id=f"{x['question_id']}/{language}",

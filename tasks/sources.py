@@ -5,6 +5,7 @@ Rows are checked before they are used: a column that is gone or a label nobody k
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -121,15 +122,22 @@ def _read(path: Path, source: Source) -> Any:
     from datasets import Dataset
 
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        elif path.suffix == ".jsonl":
-            table = pd.read_json(path, lines=True, dtype=False, convert_dates=False)  # pyright: ignore[reportArgumentType]
-        else:
-            table = _read_tsv(path, source)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} can't be read: {_first_line(error)}.") from error
-    return Dataset.from_pandas(table, preserve_index=False)
+        if path.suffix == ".jsonl":
+            return Dataset.from_dict(_read_jsonl(path))
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_tsv(path, source)
+        return Dataset.from_pandas(table, preserve_index=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path} can't be read: {_first_line(error)}") from error
+
+
+def _read_jsonl(path: Path) -> dict[str, list[Any]]:
+    """Column -> values, None where a line leaves it out. Raises ValueError for a line that is not a JSON object."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(x) for x in lines if x.strip()]
+    if not all(isinstance(x, dict) for x in rows):
+        raise ValueError("every line must be a JSON object")
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return {column: [row.get(column) for row in rows] for column in columns}
 
 
 def _read_tsv(path: Path, source: Source) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hub.fixtures import hub as hub
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -37,6 +37,11 @@ class Engine(Protocol):
     """One system, ready to answer."""
 
     @property
+    def max_length(self) -> int:
+        """Tokens of prompt and answer that the model can see at once."""
+        ...
+
+    @property
     def tokenizer_name(self) -> str: ...
 
     def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
@@ -69,6 +74,13 @@ class Backend(Protocol):
 class RewardModel(Protocol):
     """A scalar reward for answers: higher is better, the raw logit."""
 
-    def rewards(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
-        """The reward of the last message of each conversation."""
+    def rewards(self, conversations: Sequence[Sequence[Message]]) -> list[float | None]:
+        """The reward of the last message of each conversation; None for one longer than the model can see at once.
+
+        A reward that is not a finite number is given as it is. Raises ModelError if the model can't be used.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the model's memory."""
         ...

@@ -14,9 +14,7 @@ from ..records import GenerationRequest, LikelihoodRequest
 from . import Chunk, Message, ModelSpec
 from .hf_generate import generate_batch
 from .hf_likelihood import LikelihoodScorer
-from .hf_load import load_model
-
-_FALLBACK_LENGTH = 2048
+from .hf_load import find_window, load_model
 
 
 class HfBackend:
@@ -87,22 +85,17 @@ class HfEngine:
     def __init__(self, backend: HfBackend, adapter: str | None) -> None:
         self._backend, self._adapter = backend, adapter
         self._tokenizer, self._spec = backend.tokenizer, backend.spec
-        self._max_length = self._find_max_length()
+        with self._active() as model:
+            self._max_length = find_window(model, self._tokenizer)
         self._shares_prefixes = self._probe_sharing()
 
     @property
     def tokenizer_name(self) -> str:
         return self._tokenizer.name_or_path.replace("/", "__")
 
-    def _find_max_length(self) -> int:
-        """Tokens the model can see at once."""
-        with self._active() as model:
-            for source in (model.config, self._tokenizer):
-                for key in ("max_position_embeddings", "n_positions", "n_ctx", "model_max_length"):
-                    value = getattr(source, key, None)
-                    if isinstance(value, int) and 0 < value < 1_000_000_000:
-                        return value
-        return _FALLBACK_LENGTH
+    @property
+    def max_length(self) -> int:
+        return self._max_length
 
     def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
         """Messages by the model's chat template. Raises ModelError if it has none or the template fails."""

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from ..errors import ModelError
 from . import ModelSpec
 
+_FALLBACK_WINDOW = 2048
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -20,28 +21,44 @@ def pick_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {name!r} can't be used here: {_first_line(error)}.") from error
+        raise ModelError(f"device {name!r} can't be used here: {first_line(error)}.") from error
 
 
 def load_model(spec: ModelSpec, classifier: bool = False) -> tuple[Any, Any]:
-    """Model (in eval mode, on its device) and tokenizer. ``classifier`` loads a reward model.
+    """Model (in eval mode, on its device) and tokenizer. ``classifier`` loads a sequence classifier, whose head must
+    be there: transformers would make one up.
 
     ``dtype: auto`` is float32 on a CPU and the model's own type elsewhere. Raises ModelError.
     """
     device = pick_device(spec.device)
     dtype: Any = _DTYPES.get(spec.dtype) or (torch.float32 if device.type == "cpu" else "auto")
-    loader = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
+    loader: Any = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
     try:
         tokenizer = AutoTokenizer.from_pretrained(spec.path, revision=spec.revision, padding_side="left")
-        model: Any = loader.from_pretrained(spec.path, revision=spec.revision, dtype=dtype)
+        model: Any
+        model, found = loader.from_pretrained(spec.path, revision=spec.revision, dtype=dtype, output_loading_info=True)
         model = model.to(device).eval()
     except Exception as error:  # transformers raises many kinds; each means that this model can't be had
-        raise ModelError(f"model {spec.path!r} can't be loaded: {_first_line(error)}.") from error
+        raise ModelError(f"model {spec.path!r} can't be loaded: {first_line(error)}.") from error
+    if classifier and found["missing_keys"]:
+        names = ", ".join(sorted(found["missing_keys"])[:3])
+        raise ModelError(f"model {spec.path!r} is no trained classifier: it has no weights for {names}.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return model, tokenizer
 
 
-def _first_line(error: BaseException) -> str:
+def find_window(model: Any, tokenizer: Any) -> int:
+    """Tokens the model can see at once, as far as its config or its tokenizer says."""
+    for source in (model.config, model.config.get_text_config(), tokenizer):
+        for key in ("max_position_embeddings", "n_positions", "n_ctx", "model_max_length"):
+            value = getattr(source, key, None)
+            if isinstance(value, int) and 0 < value < 1_000_000_000:
+                return value
+    return _FALLBACK_WINDOW
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says went wrong, without its full stop."""
     text = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
     return text.rstrip(".")[:300]

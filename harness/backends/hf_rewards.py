@@ -2,51 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from ..errors import ModelError
 from . import Message, ModelSpec
-from .hf_load import load_model
+from .hf_load import find_window, load_model
+from .rewards import check_reward_model, encode_conversations
 
 
 class HfRewardModel:
-    """A sequence classifier as a reward model; the reward is its raw logit."""
+    """A sequence classifier as a reward model; the reward is its raw logit. Raises ModelError."""
 
-    def __init__(self, spec: ModelSpec, log: Callable[[str], None]) -> None:
-        self._spec, self._log = spec, log
+    def __init__(self, spec: ModelSpec) -> None:
+        check_reward_model(spec)
+        self._spec = spec
         self._model: Any
         self._model, self._tokenizer = load_model(spec, classifier=True)
-        if self._model.config.num_labels != 1:
-            raise ModelError(
-                f"reward model {spec.path!r} gives {self._model.config.num_labels} logits; it must give exactly one."
-            )
-        self._model.config.pad_token_id = self._tokenizer.pad_token_id
+        self._window = find_window(self._model, self._tokenizer)
+        self._config: Any = self._model.config.get_text_config()
+        pad = self._config.pad_token_id
+        self._pad: int | None = None if pad is None or pad < 0 else pad
 
-    def rewards(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
-        """The reward of the last message of each conversation, in order. Conversations longer than the model's
-        window lose their beginning."""
-        texts = [self._tokenizer.apply_chat_template(list(x), tokenize=False) for x in conversations]
-        limit = self._model.config.max_position_embeddings
-        encoded = [self._tokenizer.encode(x, add_special_tokens=False)[-limit:] for x in texts]
-        rewards = [0.0] * len(encoded)
-        for batch in self._batches(encoded):
-            rows = {"input_ids": [encoded[x] for x in batch]}
-            ids = self._tokenizer.pad(rows, padding_side="right", return_tensors="pt")
-            with torch.inference_mode():
-                logits = self._model(**ids.to(self._model.device)).logits
-            for position, value in zip(batch, logits[:, 0].float().tolist(), strict=True):
+    def rewards(self, conversations: Sequence[Sequence[Message]]) -> list[float | None]:
+        """The reward of the last message of each conversation, in order; None for one longer than the window."""
+        encoded = encode_conversations(self._tokenizer, conversations, self._window, self._spec.path)
+        rewards: list[float | None] = [None] * len(encoded)
+        for batch in self._batches({i: len(x) for i, x in enumerate(encoded) if x is not None}):
+            logits = self._logits([encoded[x] or [] for x in batch])
+            for position, value in zip(batch, logits, strict=True):
                 rewards[position] = value
         return rewards
 
-    def _batches(self, encoded: list[list[int]]) -> list[list[int]]:
+    def close(self) -> None:
+        """Frees the model's memory."""
+        self._model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _batches(self, lengths: dict[int, int]) -> list[list[int]]:
         """Positions in batches of at most ``batch_tokens`` tokens, longest first."""
         batches: list[list[int]] = []
-        for position in sorted(range(len(encoded)), key=lambda x: (-len(encoded[x]), x)):
-            if batches and len(encoded[batches[-1][0]]) * (len(batches[-1]) + 1) <= self._spec.batch_tokens:
+        for position in sorted(lengths, key=lambda x: (-lengths[x], x)):
+            if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= self._spec.batch_tokens:
                 batches[-1].append(position)
             else:
                 batches.append([position])
         return batches
+
+    def _logits(self, rows: list[list[int]]) -> list[float]:
+        """The logit at the end of each row.
+
+        transformers reads it at the last token that is not the config's padding token. Where the config names none,
+        any token will do that no row ends with.
+        """
+        pad = self._pad
+        if pad is None:
+            ends = {x[-1] for x in rows}
+            pad = next(x for x in range(len(rows) + 1) if x not in ends)
+            self._config.pad_token_id = pad
+        width = max(map(len, rows))
+        device = self._model.device
+        ids = torch.tensor([x + [pad] * (width - len(x)) for x in rows], device=device)
+        mask = torch.tensor([[1] * len(x) + [0] * (width - len(x)) for x in rows], device=device)
+        try:
+            with torch.inference_mode():
+                return self._model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"reward model {self._spec.path!r} ran out of memory on {device}; "
+                f"lower batch_tokens (now {self._spec.batch_tokens})."
+            ) from error

@@ -17,10 +17,11 @@ def prefetch(config: Annotated[Path, typer.Argument(help="Config file.")]) -> No
     from ..prefetch import fetch_all
 
     console = Console()
-    failed = 0
+    lost = 0
     for x in fetch_all(read_config(config)):
-        failed += x.problem is not None
+        lost += x.is_lost
+        style = "red" if x.is_lost else "yellow" if x.problem else None
         text = f"{x.kind:<8}  {x.name:<28}  {x.problem or x.what}"
-        console.print(text, style="red" if x.problem else None, markup=False, highlight=False, soft_wrap=True)
-    if failed:
-        raise DataError(f"{failed} of the things this config needs could not be fetched; see above.")
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    if lost:
+        raise DataError(f"{lost} of the things this config needs could not be fetched; see above.")

@@ -21,7 +21,6 @@ def run(
 
     from .. import registry
     from ..config import parse_config, read_config
-    from ..errors import DataError
 
     console = Console()
     if config is None:
@@ -37,11 +36,9 @@ def run(
         return
     from ..runner import execute
 
-    failed = execute(settings, folder, console)
+    outcome = execute(settings, folder, console)
     registry.load("reports", "summary")(folder, console)
-    if failed:
-        names = ", ".join(f"{x.suite} in {x.language}" for x in failed)
-        raise DataError(f"{len(failed)} of the tasks could not be run ({names}); the tables hold the rest.")
+    outcome.raise_if_incomplete()
 
 
 def _show_plan(settings, console) -> None:
@@ -52,5 +49,8 @@ def _show_plan(settings, console) -> None:
     console.print(f"suites: {', '.join(plan.suites)}; judges: {', '.join(plan.judges) or 'none'}")
     console.print(f"languages: {' '.join(settings.languages)}")
     console.print(f"{len(plan.cells)} cells")
+    languages: dict[tuple[str, str], list[str]] = {}
     for gap in plan.gaps:
-        console.print(f"gap: {gap.suite}, {gap.language}: {gap.reason}", style="yellow")
+        languages.setdefault((gap.suite, gap.reason), []).append(gap.language)
+    for (suite, reason), missing in languages.items():
+        console.print(f"gap: {suite}, {' '.join(missing)}: {reason}", style="yellow", soft_wrap=True)

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its two-sided interval. ``n`` counts scored items, ``n_unscored`` those left out.
-
-    Where nothing can be said (no items; one cluster) ``value`` or the interval's ends are NaN.
-    """
-
-    value: float
-    ci_low: float
-    ci_high: float
-    se: float
-    n: int
-    n_unscored: int
-    method: str
+from .inputs import Kind, Labels, Values, item_values
+from .results import Estimate
 
 
 def mean_interval(
-    values: Sequence[float | None] | np.ndarray,
-    clusters: Sequence[object] | np.ndarray | None = None,
-    kind: Literal["binary", "bounded", "continuous"] = "continuous",
+    values: Values,
+    clusters: Labels | None = None,
+    kind: Kind = "continuous",
     level: float = 0.95,
 ) -> Estimate:
     """Mean of item values with an interval.
@@ -45,22 +29,16 @@ def mean_interval(
     spread to estimate from: Wilson's interval with as many draws as there are clusters (or items), never a width of 0.
     Raises ValueError for values outside [0, 1] where the kind says so, infinite values, and lengths that differ.
     """
-    x = np.array([np.nan if v is None else float(v) for v in values], dtype=float)
-    if np.isinf(x).any():
-        raise ValueError("item values must be finite")
+    x = item_values(values, kind=kind)
     scored = ~np.isnan(x)
     unscored = int((~scored).sum())
     labels = None if clusters is None else np.asarray(clusters, dtype=object)
     if labels is not None and len(labels) != len(x):
         raise ValueError(f"{len(x)} values but {len(labels)} cluster labels")
     x = x[scored]
-    if kind != "continuous" and ((x < 0) | (x > 1)).any():
-        raise ValueError(f"{kind} values must lie in [0, 1]")
-    if kind == "binary" and not np.isin(x, (0.0, 1.0)).all():
-        raise ValueError("binary values must be 0 or 1")
     n = len(x)
     if n == 0:
-        return Estimate(math.nan, math.nan, math.nan, math.nan, 0, unscored, "none")
+        return Estimate.nothing(unscored)
     mean = float(x.mean())
     if labels is not None:
         groups = np.unique([str(v) for v in labels[scored]], return_inverse=True)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from croco_eval.harness.errors import ModelError
 from croco_eval.harness.records import GenerationRequest, LikelihoodRequest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from reward_models import save_reward_model
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -213,31 +215,80 @@ def test_a_missing_device_is_named(nano: Path):
 
 @pytest.fixture
 def reward_model(tmp_path: Path, nano: Path):
-    def make(labels: int) -> Path:
-        tokenizer = AutoTokenizer.from_pretrained(nano)
-        torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-            max_position_embeddings=64, num_labels=labels, pad_token_id=tokenizer.pad_token_id,
-        )  # fmt: skip
-        LlamaForSequenceClassification(config).save_pretrained(tmp_path)
-        tokenizer.save_pretrained(tmp_path)
-        return tmp_path
-
-    return make
+    return partial(save_reward_model, tmp_path, nano, max_position_embeddings=64)
 
 
-def test_rewards_do_not_depend_on_the_batch(reward_model):
-    folder = reward_model(1)
-    talks = [
-        [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": x}] for x in ("Yes.", "No, " * 9, "x")
-    ]
-    together = HfRewardModel(ModelSpec(str(folder)), print).rewards(talks)
-    alone = [HfRewardModel(ModelSpec(str(folder)), print).rewards([x])[0] for x in talks]
-    assert together == pytest.approx(alone, abs=1e-5)
-    assert len({round(x, 6) for x in together}) == 3
+def talk(answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}]
 
 
-def test_a_reward_model_with_two_logits_is_refused(reward_model):
-    with pytest.raises(ModelError, match="2 logits"):
-        HfRewardModel(ModelSpec(str(reward_model(2))), print)
+def logit_at_the_end(folder: Path, conversation: list[dict[str, str]]) -> float:
+    """The reward of one conversation, from the weights and nothing else of ours."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = LlamaForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    text = tokenizer.apply_chat_template(conversation, tokenize=False)
+    ids = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
+    with torch.inference_mode():
+        hidden = model.model(input_ids=ids).last_hidden_state
+        return float(model.score(hidden)[0, -1, 0])
+
+
+@pytest.mark.parametrize("pad", ["the tokenizer's", None, -1])
+def test_a_reward_is_the_logit_of_the_last_token_whatever_the_batch_and_the_padding(reward_model, pad):
+    folder = reward_model(**({} if pad == "the tokenizer's" else {"pad_token_id": pad}))
+    talks = [talk(x) for x in ("Yes.", "No, " * 9, "x", "")]
+    model = HfRewardModel(ModelSpec(str(folder)))
+    expected = [logit_at_the_end(folder, x) for x in talks]
+    assert model.rewards(talks) == pytest.approx(expected, abs=1e-5)
+    assert [model.rewards([x])[0] for x in talks] == pytest.approx(expected, abs=1e-5)
+    assert len({round(x, 6) for x in expected}) == 4
+
+
+def test_batches_hold_no_more_tokens_than_allowed_and_change_no_reward(reward_model):
+    folder = reward_model()
+    talks = [talk("word " * n) for n in range(1, 30)]
+    small, large = (HfRewardModel(ModelSpec(str(folder), batch_tokens=x)) for x in (64, 4096))
+    assert small.rewards(talks) == pytest.approx(large.rewards(talks), abs=1e-5)
+    lengths = {i: 5 + i for i in range(29)}
+    batches = small._batches(lengths)
+    assert sorted(x for batch in batches for x in batch) == list(lengths)
+    assert all(len(x) == 1 or max(lengths[i] for i in x) * len(x) <= 64 for x in batches)
+    assert len(large._batches(lengths)) == 1
+
+
+def test_a_conversation_longer_than_the_window_has_no_reward_and_the_others_have(reward_model):
+    rewards = HfRewardModel(ModelSpec(str(reward_model()))).rewards([talk("a"), talk("long " * 100), talk("b")])
+    assert [x is None for x in rewards] == [False, True, False]
+    assert HfRewardModel(ModelSpec(str(reward_model()))).rewards([talk("long " * 100)]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("two logits", "gives 2 logits; a reward model"), ("language model", "no trained classifier"), ("none", "loaded")],
+)
+def test_what_is_no_reward_model_is_refused(reward_model, nano: Path, tmp_path: Path, model: str, message: str):
+    if model == "two logits":
+        folder = reward_model(num_labels=2)
+    elif model == "language model":
+        config = LlamaConfig.from_pretrained(nano, num_labels=1)
+        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+        AutoTokenizer.from_pretrained(nano).save_pretrained(tmp_path)
+        folder = tmp_path
+    else:
+        folder = tmp_path
+    with pytest.raises(ModelError, match=message):
+        HfRewardModel(ModelSpec(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("template", "message"), [(None, "no chat template"), ("{{ raise_exception('not so') }}", "failed: not so")]
+)
+def test_a_chat_template_that_is_missing_or_fails_is_named(reward_model, template, message: str):
+    folder = reward_model()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = template
+    for file in folder.glob("chat_template*"):
+        file.unlink()
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match=message):
+        HfRewardModel(ModelSpec(str(folder))).rewards([talk("x")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from croco_eval.harness.langid import is_in_language, language_probabilities
+from croco_eval.harness.langid import OTHER, identify, is_in_language, language_probabilities
 from croco_eval.harness.languages import LANGUAGES
 from croco_eval.tasks.open.suite import open_prompts
 
@@ -86,3 +86,42 @@ def test_text_without_letters_is_equally_likely_in_every_language():
     """As ``language_probabilities`` promises."""
     probabilities = language_probabilities("")
     assert max(probabilities.values()) == pytest.approx(min(probabilities.values()))
+
+
+RUSSIAN = "Все люди рождаются свободными и равными в своем достоинстве и правах."
+ICELANDIC = "Hver maður er borinn frjáls og jafn öðrum að virðingu og réttindum."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("text", [RUSSIAN, "人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心。"])
+def test_text_in_other_letters_is_in_no_registry_language(language, text):
+    assert LANGUAGES[language].flores.endswith("_Latn")
+    assert is_in_language(text, language) is False
+    assert identify(text).language == OTHER
+
+
+def test_word_in_other_letters_does_not_make_a_text_foreign():
+    text = "Das russische Wort «спутник» bedeutet Begleiter, und jeder kennt es."
+    assert is_in_language(text, "de") is True
+
+
+def test_neighbour_outside_the_registry_is_uncertain_and_in_no_language():
+    """Icelandic is nearest to Norwegian among the 15."""
+    found = identify(ICELANDIC)
+    assert next(iter(found.probabilities)) == "no"
+    assert found.language == OTHER
+    assert (found.is_in("no"), found.is_in("fr")) == (None, False)
+
+
+def test_outside_is_low_for_a_registry_language():
+    found = identify("Seisean a scríobh an litir, ach níor chuir sé sa phost í go dtí inniu.")
+    assert found.language == "ga"
+    assert found.outside < 0.5
+
+
+def test_beginning_of_a_long_text_decides():
+    german = "Am Abend saßen wir noch lange im Garten und sprachen über den Sommer. " * 30
+    danish = "Om aftenen sad vi længe i haven og talte om sommeren, der var gået. " * 300
+    assert len(german) > 2000
+    assert identify(german + danish).probabilities == identify(german[:2000]).probabilities
+    assert is_in_language(german + danish, "de") is True

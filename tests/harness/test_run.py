@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from croco_eval.harness.store import SCHEMA_VERSION
 
 TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
 COMMAND = str(Path(sys.executable).with_name("croco-eval"))
@@ -70,7 +71,7 @@ def test_config_in_the_run_directory_has_every_default(finished: Path):
 
 def test_manifest_identifies_systems_tasks_and_versions(finished: Path):
     manifest = json.loads((finished / "runs" / "trial" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == SCHEMA_VERSION
     assert manifest["systems"]["base"]["model"] == manifest["systems"]["sft"]["model"]
     assert manifest["systems"]["base"]["adapter"] is None
     assert manifest["systems"]["sft"]["adapter"]

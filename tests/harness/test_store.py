@@ -472,7 +472,7 @@ def test_run_of_another_schema_version_is_refused_with_both_versions(tmp_path, v
         RunDirectory.open(tmp_path)
     said = str(refused.value)
     assert f"schema version {version};" in said
-    assert f"reads version {SCHEMA_VERSION}" in said
+    assert f"reads versions 1 to {SCHEMA_VERSION}" in said
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "null"])

@@ -159,14 +159,18 @@ def _squad(n: int) -> Rows:
 
 
 def _ifeval(n: int) -> Rows:
-    kinds = ("punctuation:no_comma", "length_constraints:number_words", "detectable_format:title")
-    kwargs = {"num_words": 3, "relation": "at least", "unknown": None}
+    kinds = ("length_constraints:number_sentences", "length_constraints:number_words", "detectable_format:title")
+    kwargs = (
+        {"num_sentences": 1, "num_words": None, "relation": "at least"},
+        {"num_sentences": None, "num_words": 3, "relation": "at least"},
+        {"num_sentences": None, "num_words": None, "relation": None},
+    )
     return [
         {
             "text": f"Write {i} words.",
             "target_text": {
                 "instruction_id_list": [kinds[i % 3], "punctuation:no_comma"],
-                "kwargs": [kwargs if kinds[i % 3].startswith("length") else {"num_words": None}, {"num_words": None}],
+                "kwargs": [kwargs[i % 3], kwargs[2]],
             },
         }
         for i in range(n)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from pathlib import Path
 
 import pytest
 from croco_eval.harness.errors import UserError
+from croco_eval.harness.judges import Case, JudgingCell
 from croco_eval.harness.records import AnswerPair, Item, Judgment
+from croco_eval.harness.store import RunDirectory
 from croco_eval.judges.reference import ReferenceJudge, assess
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +26,12 @@ def pair(candidate: str, reference: str, facts, ordered: bool = False, language:
 
 
 def judge(*pairs: AnswerPair) -> list[Judgment]:
-    return [x for chunk in ReferenceJudge().judge(pairs) for x in chunk]
+    judge = ReferenceJudge()
+    cell = JudgingCell("reference", "tuned", "base", "open", "en")
+    cases = [Case(cell, pair, order) for pair in pairs for order in judge.orders(pair)]
+    rulings = [x for batch in judge.judge(cases, RunDirectory(Path("unused")), print) for x in batch]
+    assert [x.case for x in rulings] == cases
+    return [x.judgment for x in rulings]
 
 
 def verdict(candidate: str, reference: str, facts, ordered: bool = False, language: str = "en") -> str | None:
@@ -232,13 +240,13 @@ def test_judging_again_gives_the_same_judgments(texts):
 
 
 @pytest.mark.parametrize("metadata", ["{}", '{"facts": []}', '{"facts": null}', '{"answer": "x"}'])
-def test_item_without_facts_is_not_accepted(metadata):
+def test_nothing_is_said_of_an_item_without_facts(metadata):
     item = Item("q/en", "q", "advice", "?", metadata)
-    assert not ReferenceJudge().accepts(AnswerPair(item, "en", "a", "b"))
+    assert ReferenceJudge().orders(AnswerPair(item, "en", "a", "b")) == ()
 
 
-def test_item_with_facts_is_accepted():
-    assert ReferenceJudge().accepts(pair("", "", COUNTRY))
+def test_an_item_with_facts_is_judged_once_without_an_order():
+    assert ReferenceJudge().orders(pair("", "", COUNTRY)) == ("unordered",)
 
 
 def test_unknown_option_is_refused_by_name():

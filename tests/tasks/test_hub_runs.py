@@ -16,6 +16,7 @@ from hub.files import dataset_files
 from hub.fixtures import LocalHub
 from hub.published import ACCEPTABILITY, classification, published
 from hub.server import Fault
+from punkt import write_punkt
 
 OWN = Path(__file__).resolve().parents[2] / "tasks"
 THEIRS = Path(lm_eval.__file__).parent / "tasks"
@@ -73,6 +74,7 @@ class Workplace:
 
     def _run(self, command: list[str], offline: bool) -> subprocess.CompletedProcess[str]:
         environment = self.hub.environment(self.folder / "home", offline=offline)
+        environment["NLTK_DATA"] = str(self.folder / "nltk")
         return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=500, check=False, env=environment
         )
@@ -83,7 +85,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory):
     with LocalHub() as local:
         for name, files in published().items():
             local.add_dataset(name, files)
-        yield Workplace(local, tmp_path_factory.mktemp("hub"))
+        folder = tmp_path_factory.mktemp("hub")
+        write_punkt(folder / "nltk")
+        yield Workplace(local, folder)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,7 @@ def whole(workplace: Workplace) -> Path:
     fetched = workplace.cli("prefetch", config)
     assert fetched.returncode == 0, fetched.stdout + fetched.stderr
     assert "task      sib200/de" in fetched.stdout
+    assert "resource  NLTK punkt_tab" in fetched.stdout
     workplace.hub.forget()
     done = workplace.cli("run", config, offline=True)
     assert done.returncode == 0, done.stdout + done.stderr

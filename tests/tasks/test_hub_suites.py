@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from croco_eval.harness import registry
+from croco_eval.harness.config import read_config
 from croco_eval.harness.errors import DataError
 from croco_eval.harness.languages import LANGUAGES
+from croco_eval.harness.runner import execute
 from croco_eval.harness.suites import SuiteOptions
-from croco_eval.tasks import hub
+from croco_eval.tasks import hub, hub_suite
 from croco_eval.tasks.euroeval import euroeval, generate
 from croco_eval.tasks.hub_suite import HubSuite
 from croco_eval.tasks.lm_eval_adapter import _members, own_tasks
+from croco_eval.tasks.m_arena_hard import m_arena_hard
 from croco_eval.tasks.sib200 import generate as generate_sib200
 from croco_eval.tasks.sib200 import sib200
 from croco_eval.tasks.sources import LocalFiles, Source, load
 from lm_eval.tasks._yaml_loader import load_yaml
+from rich.console import Console
 
 FACTS = Path(__file__).resolve().parents[3] / "shared" / "facts" / "euroeval.yaml"
 TASKS = Path(hub.__file__).parents[1]
@@ -134,6 +141,41 @@ def test_a_limit_takes_the_same_items_in_every_language_not_the_first_ones(tmp_p
     assert picked[0] == picked[1]
     assert len(picked[0]) == 12
     assert set(picked[0].values()) == {"travel", "health"}
+
+
+def test_a_limit_takes_the_same_arena_prompts_in_every_language_of_all_categories(tmp_path: Path):
+    (tmp_path / "m-arena-hard").mkdir()
+    header = "question_id\tcategory\tsubcategory\tprompt\tlanguage"
+    rows = [f"q{i}\t{'hard_prompt' if i < 50 else 'creative_writing'}\tx\tPrompt {i}\tl" for i in range(100)]
+    for code, lines in (("da", rows), ("mt", rows[::-1])):
+        (tmp_path / "m-arena-hard" / f"{code}.tsv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    few = SuiteOptions("m-arena-hard", 12, None, 0, data_root=str(tmp_path))
+    items = {code: m_arena_hard.load(code, few)._items for code in ("da", "mt")}
+    assert {x.source_id for x in items["da"]} == {x.source_id for x in items["mt"]}
+    assert len(items["da"]) == 12
+    assert {x.task for x in items["da"]} == {"hard_prompt", "creative_writing"}
+
+
+def test_the_data_of_a_task_are_read_once_whatever_the_number_of_systems(
+    tmp_path: Path, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    """Here the base model, too, is loaded for each of them."""
+    for code in ("da", "mt"):
+        write_tsv(tmp_path, f"{code}_test.tsv", ["1\ttravel\tText", "2\thealth\tText"])
+    reads: Counter[str] = Counter()
+
+    def counted(source: Source, *arguments, **more):
+        reads[source.config or ""] += 1
+        return load(source, *arguments, **more)
+
+    monkeypatch.setattr(hub_suite, "load", counted)
+    systems = [{"name": name, "model": "croco-nano", "batch_tokens": 512 + i} for i, name in enumerate("ab")]
+    config = write_config(
+        languages=["da", "mt"], systems=systems, suites=["sib200"], judges=None, data_root=str(tmp_path)
+    )
+    execute(read_config(config), tmp_path / "run", Console(file=io.StringIO()))
+    assert len(list((tmp_path / "run" / "cells").glob("*/sib200/*/scores.parquet"))) == 4
+    assert reads == {"dan_Latn": 1, "mlt_Latn": 1}
 
 
 @pytest.mark.parametrize(

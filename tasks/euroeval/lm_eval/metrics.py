@@ -29,8 +29,11 @@ def macro_f1(pairs: Sequence[tuple[int, int]]) -> float:
 
 
 def squad(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """F1 and exact match of SQuAD v2 (https://rajpurkar.github.io/SQuAD-explorer/): the best over the gold answers."""
-    golds = [_words(x) for x in doc["answers"]["text"]] or [[]]
+    """F1 and exact match of SQuAD v2 (https://rajpurkar.github.io/SQuAD-explorer/): the best over the gold answers.
+
+    Where there is none, or none that holds a word, the right answer is an empty one.
+    """
+    golds = [gold for x in doc["answers"]["text"] if (gold := _words(x))] or [[]]
     words = _words(results[0])
     return {
         "f1": max(_overlap(words, x) for x in golds),
@@ -74,7 +77,10 @@ def _instructions(doc: dict[str, Any], answer: str, left_out: Sequence[str]) -> 
         return _unscored("no instruction that the checker knows")
     if any(x in NEEDS_PUNKT for x, _ in asked) and not _has_punkt():
         return _unscored(_NO_PUNKT)
-    followed = check(doc["text"], [x for x, _ in asked], [k for _, k in asked], answer)
+    try:
+        followed = check(doc["text"], [x for x, _ in asked], [k for _, k in asked], answer)
+    except (LookupError, TypeError, ValueError) as error:  # such as a language that is not on the checker's list
+        return _unscored(f"an instruction has arguments that the checker refuses ({type(error).__name__}: {error})")
     return {"instruction_accuracy": followed, "prompt_accuracy": float(all(followed))}
 
 
@@ -90,10 +96,14 @@ def share(values: Sequence[Any]) -> float:
 
 @cache
 def _checker() -> tuple[frozenset[str], Any]:
-    """The instructions lm-eval knows, and its strict test. Its import fetches a model unless told it is not rank 0."""
+    """The instructions lm-eval knows, and its strict test. Its import fetches a model unless told it is not rank 0.
+
+    It asks langdetect, which draws at random, about an answer's language: a seed makes the same answer the same score.
+    """
     rank = os.environ.get("LOCAL_RANK")
     os.environ["LOCAL_RANK"] = "1"
     try:
+        from langdetect import DetectorFactory
         from lm_eval.tasks.ifeval.instructions_registry import INSTRUCTION_DICT
         from lm_eval.tasks.ifeval.utils import InputExample, test_instruction_following_strict
     finally:
@@ -101,6 +111,7 @@ def _checker() -> tuple[frozenset[str], Any]:
             del os.environ["LOCAL_RANK"]
         else:
             os.environ["LOCAL_RANK"] = rank
+    DetectorFactory.seed = 0
 
     def check(prompt: str, ids: list[str], kwargs: list[dict[str, Any]], answer: str) -> list[bool]:
         example = InputExample(key=0, instruction_id_list=ids, prompt=prompt, kwargs=kwargs)

@@ -1,0 +1,117 @@
+"""vLLM in this process as an engine: no server, whole batches at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import CrocoError, ModelError
+from .ledger import Ledger
+from .messages import LOGPROB_TAIL, ChatReply, ChatRequest, NoReply, Outcome, Token
+
+_BATCH = 1024
+
+
+class VllmEngine:
+    """vLLM's offline ``LLM``. ``options`` go to it as they are (``tensor_parallel_size``, ``max_model_len``, ...).
+
+    A request's ``extra`` may hold ``chat_template_kwargs``; all else in it goes to ``SamplingParams``.
+    """
+
+    room = _BATCH
+
+    def __init__(
+        self,
+        model: str,
+        options: Mapping[str, Any],
+        ledger: Ledger,
+        on_reply: Callable[[str, ChatReply], None],
+    ) -> None:
+        try:
+            from vllm import LLM  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ModelError(
+                f"vLLM can't be imported ({error}); install it: pip install 'croco-eval[vllm]'."
+            ) from error
+        try:
+            self._llm: Any = LLM(model=model, **options)
+        except (ValueError, TypeError, OSError, RuntimeError) as error:
+            raise ModelError(f"vLLM can't load {model!r}: {str(error).strip().splitlines()[0]}.") from error
+        self._ledger, self._on_reply = ledger, on_reply
+        self._pending: list[ChatRequest] = []
+        self.error: CrocoError | None = None
+
+    def submit(self, requests: list[ChatRequest]) -> None:
+        self._pending += requests
+
+    def gather(self) -> list[tuple[ChatRequest, Outcome]]:
+        requests, self._pending = self._pending, []
+        if self._ledger.is_spent:
+            self.error = self.error or self._ledger.budget_error()
+        if self.error:
+            return [(x, NoReply("stopped", "no more calls are begun")) for x in requests]
+        return self._answer(requests)
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._llm = None
+
+    def _answer(self, requests: list[ChatRequest]) -> list[tuple[ChatRequest, Outcome]]:
+        """One batch; if vLLM refuses it because of one request, that one alone is rejected."""
+        begun = time.monotonic()
+        try:
+            outputs = self._chat(requests)
+        except ValueError as error:
+            if len(requests) > 1:
+                return [done for x in requests for done in self._answer([x])]
+            self._ledger.record(requests[0].key, 1, "rejected", 0, 0, time.monotonic() - begun)
+            return [(requests[0], NoReply("rejected", _first_line(error)))]
+        seconds = (time.monotonic() - begun) / len(requests)
+        done: list[tuple[ChatRequest, Outcome]] = []
+        for request, output in zip(requests, outputs, strict=True):
+            reply = _reply(output)
+            self._on_reply(request.key, reply)
+            self._ledger.record(request.key, 1, "ok", reply.tokens_in, reply.tokens_out, seconds)
+            done.append((request, reply))
+        return done
+
+    def _chat(self, requests: list[ChatRequest]) -> list[Any]:
+        return self._llm.chat(
+            [[{"role": role, "content": text} for role, text in x.messages] for x in requests],
+            [_sampling(x) for x in requests],
+            use_tqdm=False,
+            chat_template_kwargs=requests[0].extra.get("chat_template_kwargs"),
+        )
+
+
+def _sampling(request: ChatRequest) -> Any:
+    """The request's settings as vLLM's ``SamplingParams``."""
+    from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
+    from vllm.sampling_params import StructuredOutputsParams  # pyright: ignore[reportMissingImports]
+
+    settings: dict[str, Any] = {k: v for k, v in request.extra.items() if k != "chat_template_kwargs"}
+    if request.temperature is not None:
+        settings["temperature"] = request.temperature
+    if request.schema is not None:
+        settings["structured_outputs"] = StructuredOutputsParams(json=dict(request.schema))
+    logprobs = request.top_logprobs or None
+    return SamplingParams(max_tokens=request.max_tokens, seed=request.seed, logprobs=logprobs, **settings)
+
+
+def _reply(output: Any) -> ChatReply:
+    """A ``RequestOutput`` as a reply."""
+    answer = output.outputs[0]
+    steps = list(zip(answer.token_ids, answer.logprobs or [], strict=False))[-LOGPROB_TAIL:]
+    tail = tuple(
+        Token(step[token].decoded_token or "", tuple((x.decoded_token or "", x.logprob) for x in step.values()))
+        for token, step in steps
+    )
+    return ChatReply(
+        answer.text, answer.finish_reason, None, len(output.prompt_token_ids or ()), len(answer.token_ids), tail
+    )
+
+
+def _first_line(error: ValueError) -> str:
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return "too long for the model" if "maximum model length" in text or "longer than" in text else text[:200]

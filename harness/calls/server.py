@@ -1,0 +1,91 @@
+"""An OpenAI-compatible server as an engine: an event loop in one background thread, many calls in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from ..errors import CrocoError
+from .ledger import Ledger
+from .messages import ChatReply, ChatRequest, Outcome
+from .settings import ApiKey, ServerSettings
+
+_Done = tuple[ChatRequest, Outcome | BaseException]
+
+
+class ServerEngine:
+    """Calls to one server. Memory is bounded by ``room``: what is done waits in a queue until it is gathered."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        key: ApiKey | None,
+        ledger: Ledger,
+        on_reply: Callable[[str, ChatReply], None],
+    ) -> None:
+        from .client import ChatClient  # the openai package is imported late
+
+        self.room = 2 * settings.max_concurrency  # so that a free place never waits for this side
+        self._done: SimpleQueue[_Done] = SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="calls", daemon=True)
+        self._thread.start()
+
+        async def connect() -> ChatClient:
+            return ChatClient(settings, key, ledger, on_reply)
+
+        self._client = asyncio.run_coroutine_threadsafe(connect(), self._loop).result()
+
+    @property
+    def error(self) -> CrocoError | None:
+        return self._client.error
+
+    def submit(self, requests: list[ChatRequest]) -> None:
+        self._loop.call_soon_threadsafe(self._begin, requests)
+
+    def gather(self) -> list[tuple[ChatRequest, Outcome]]:
+        done = [self._done.get()]
+        while True:
+            try:
+                done.append(self._done.get_nowait())
+            except Empty:
+                break
+        outcomes: list[tuple[ChatRequest, Outcome]] = []
+        for request, outcome in done:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            outcomes.append((request, outcome))
+        return outcomes
+
+    def close(self) -> None:
+        """Breaks off what is in flight and ends the thread."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _begin(self, requests: list[ChatRequest]) -> None:
+        for request in requests:
+            task = self._loop.create_task(self._complete(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _complete(self, request: ChatRequest) -> None:
+        try:
+            self._done.put((request, await self._client.complete(request)))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._done.put((request, error))
+
+    async def _shut(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()

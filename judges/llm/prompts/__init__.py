@@ -1,0 +1,1 @@
+"""The words a judge is instructed with, one file per language."""

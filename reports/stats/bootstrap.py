@@ -1,0 +1,149 @@
+"""Where would the mean have been with other items? Means of whole clusters drawn again with replacement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy import stats
+
+from .clusters import ClusterSums
+from .inputs import Array
+from .results import Estimate
+
+FEWEST_CLUSTERS = 20
+"""Below this number of clusters Student's t is used: the means of so few clusters drawn again spread too little."""
+
+FEW_CONTENTS = 8
+CHUNK = 2**21
+
+
+def bootstrap_intervals(
+    groups: Sequence[ClusterSums],
+    n_unscored: Sequence[int],
+    n_resamples: int,
+    level: float,
+    seed: int,
+    scale: tuple[float, float] | None,
+) -> list[Estimate]:
+    """The mean of each group with its interval; ``scale`` holds the ends of the values' scale, if it has ends.
+
+    A group's result depends on its own items and the seed alone, never on the other groups.
+    """
+    large = [x for x in groups if x.count >= FEWEST_CLUSTERS and x.has_spread]
+    drawn = iter(resampled_means(large, n_resamples, seed))
+    return [
+        _from_quantiles(x, next(drawn), missing, level)
+        if x.count >= FEWEST_CLUSTERS and x.has_spread
+        else _without_resampling(x, missing, level, scale)
+        for x, missing in zip(groups, n_unscored, strict=True)
+    ]
+
+
+def resampled_means(groups: Sequence[ClusterSums], n_resamples: int, seed: int) -> Array:
+    """Means over items of resampled clusters, shape (groups, n_resamples).
+
+    In each resample a stratum of G clusters gives G clusters, drawn with replacement: exact multinomial counts.
+    Groups that have the same number of clusters in every stratum share the counts, as a matrix product.
+    """
+    means = np.empty((len(groups), n_resamples))
+    shared: dict[bytes, list[int]] = {}
+    for i, group in enumerate(groups):
+        if (contents := _contents(group)) is not None:
+            means[i] = _means_of_few(group, contents, n_resamples, np.random.default_rng(seed))
+        else:
+            shared.setdefault(group.stratum_counts.tobytes(), []).append(i)
+    for members in shared.values():
+        sums = np.stack([groups[i].sums for i in members], axis=1)
+        sizes = np.stack([groups[i].sizes for i in members], axis=1)
+        rng = np.random.default_rng(seed)
+        for rows, counts in resample_counts(groups[members[0]].stratum_counts, n_resamples, rng):
+            means[members, rows] = ((counts @ sums) / _denominators(counts, sizes)).T
+    return means
+
+
+def _denominators(counts: Array, sizes: Array) -> Array:
+    alike = (sizes == sizes[:, :1]).all()
+    return counts @ (sizes[:, :1] if alike else sizes)
+
+
+def resample_counts(per_stratum: Array, n_resamples: int, rng: np.random.Generator) -> Iterator[tuple[slice, Array]]:
+    """How often each cluster is drawn, in chunks of resamples: (rows, shape (resamples, clusters))."""
+    total = int(per_stratum.sum())
+    step = max(1, CHUNK // total)
+    for begin in range(0, n_resamples, step):
+        rows = min(step, n_resamples - begin)
+        drawn = np.empty((rows, total), dtype=np.intp)
+        end = 0
+        for count in per_stratum:
+            start, end = end, end + int(count)
+            drawn[:, start:end] = rng.integers(start, end, (rows, int(count)))
+        drawn += np.arange(rows)[:, None] * total
+        counts = np.bincount(drawn.ravel(), minlength=rows * total).reshape(rows, total)
+        yield slice(begin, begin + rows), counts.astype(float)
+
+
+def _contents(group: ClusterSums) -> tuple[Array, Array] | None:
+    """The distinct (stratum, size, sum) of the clusters and how often each occurs, if there are few of them.
+
+    Clusters with the same content are interchangeable: their counts can be drawn together.
+    """
+    table = np.stack([group.strata, group.sizes, group.sums])
+    new = np.flatnonzero((np.diff(table, axis=1, prepend=np.nan) != 0).any(axis=0))
+    if len(new) > FEW_CONTENTS * len(group.stratum_counts):
+        return None
+    return new, np.diff(new, append=group.count)
+
+
+def _means_of_few(
+    group: ClusterSums, contents: tuple[Array, Array], n_resamples: int, rng: np.random.Generator
+) -> Array:
+    first, times = contents
+    sums, sizes = np.zeros(n_resamples), np.zeros(n_resamples)
+    for stratum, count in enumerate(group.stratum_counts):
+        here = group.strata[first] == stratum
+        counts = rng.multinomial(count, times[here] / count, size=n_resamples).astype(float)
+        sums += counts @ group.sums[first[here]]
+        sizes += counts @ group.sizes[first[here]]
+    return sums / sizes
+
+
+def _from_quantiles(group: ClusterSums, means: Array, n_unscored: int, level: float) -> Estimate:
+    """Hesterberg's expanded percentiles: as far out as Student's t and the factor G / (G - 1) ask for."""
+    corrected, plain = group.variances()
+    reach = math.sqrt(corrected / plain) * float(stats.t.ppf(0.5 + level / 2, group.df))
+    tail = float(stats.norm.cdf(-reach))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    name = "cluster-bootstrap" if group.is_clustered else "bootstrap"
+    return Estimate(group.mean, float(low), float(high), math.sqrt(corrected), group.n, n_unscored, name)
+
+
+def _without_resampling(
+    group: ClusterSums, n_unscored: int, level: float, scale: tuple[float, float] | None
+) -> Estimate:
+    if group.count == 0:
+        return Estimate.nothing(n_unscored)
+    prefix = "cluster-" if group.is_clustered else ""
+    if group.count > 1 and scale is not None and not group.has_spread:
+        return _unseen(group, n_unscored, level, scale, f"{prefix}no-spread")
+    mean, se = group.mean, group.se()
+    half = float(stats.t.ppf(0.5 + level / 2, group.df)) * se if group.count > 1 else math.nan
+    low, high = mean - half, mean + half
+    if scale is not None and group.count > 1:
+        low, high = max(scale[0], low), min(scale[1], high)
+    return Estimate(mean, low, high, se, group.n, n_unscored, f"{prefix}t")
+
+
+def _unseen(group: ClusterSums, n_unscored: int, level: float, scale: tuple[float, float], method: str) -> Estimate:
+    """All clusters agree: how far could the mean lie if the share of unlike ones, unseen so far, lay at the scale's
+    end?
+
+    Wilson's upper end for 0 unlike clusters of G: z^2 / (G + z^2). For differences that are all 0 these are the ends of
+    Tango's score interval without discordant pairs.
+    """
+    z = float(stats.norm.ppf(0.5 + level / 2))
+    share = z * z / (group.count + z * z)
+    mean = group.mean
+    low, high = mean - share * (mean - scale[0]), mean + share * (scale[1] - mean)
+    return Estimate(mean, low, high, 0.0, group.n, n_unscored, method)
