@@ -21,6 +21,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from .errors import UserError
@@ -171,9 +172,12 @@ class StatisticsConfig(_Strict):
     tuned: Annotated[list[str], BeforeValidator(languages_field)] = Field(default=["high"], validate_default=True)
 
 
+CONTRASTS = (("on_policy", "off_policy"), ("online", "offline"), ("dpo", "sft"), ("multi", "mono"))
+"""Ways of tuning that are tested against each other: (candidate, reference)."""
+
+
 class ArmsConfig(_Strict):
-    """Which system stands for which way of tuning; ``dpo`` is the arm on_policy or else offline by default.
-    May change in a finished run."""
+    """Which system stands for which way of tuning. May change in a finished run."""
 
     on_policy: str | None = None
     off_policy: str | None = None
@@ -183,6 +187,20 @@ class ArmsConfig(_Strict):
     sft: str | None = None
     multi: str | None = None
     mono: str | None = None
+
+    @model_validator(mode="after")
+    def _contrasts_differ(self) -> ArmsConfig:
+        for first, second in CONTRASTS:
+            if (name := self.systems.get(first)) is not None and name == self.systems.get(second):
+                raise ValueError(f"{first} and {second} are both {name!r}; name two systems, or leave one out")
+        return self
+
+    @property
+    def systems(self) -> dict[str, str]:
+        """Arm -> system, of those that are named; ``dpo`` is by default the arm on_policy, or else offline."""
+        named = self.model_dump(exclude_none=True)
+        dpo = self.dpo or self.on_policy or self.offline
+        return {**named, "dpo": dpo} if dpo else named
 
 
 class RunConfig(_Strict):
@@ -228,7 +246,7 @@ class RunConfig(_Strict):
     @classmethod
     def _arms_are_systems(cls, value: ArmsConfig, info: ValidationInfo) -> ArmsConfig:
         systems = [x.name for x in info.data.get("systems", [])]
-        for arm, name in value.model_dump(exclude_none=True).items() if systems else ():
+        for arm, name in value.systems.items() if systems else ():
             if name not in systems:
                 near = did_you_mean(name, systems)
                 raise ValueError(f"{arm}: {name!r} is not one of the systems ({', '.join(systems)}){near}")

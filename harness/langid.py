@@ -65,7 +65,7 @@ class Identification:
 
 
 def identify(text: str) -> Identification:
-    """Identifies the language of a text, by its first 2,000 characters: it is plain long before, and the time stays bounded."""
+    """Identifies the language of a text by its first 2,000 characters: it is plain by then, and the time is bounded."""
     text = text[:_CHARACTERS]
     by_label = dict(_identifier().rank(text))
     # Norwegian has two labels: the likelier one counts, so that no language is ahead before the text is seen.

@@ -24,10 +24,10 @@ from ..harness.errors import UserError
 from ..harness.judges import Case, Judge, Ruling, Rulings
 from ..harness.models import ModelSource, find_model
 from ..harness.options import parse_options
+from ..harness.reasoning import strip_reasoning
 from ..harness.records import AnswerPair, Judgment, Order, Verdict
 from ..harness.store import RunDirectory
 from .llm.options import JsonObject
-from .reasoning import strip_reasoning
 
 VERSION = "1"
 TOO_LONG = "too long for the model"

@@ -6,42 +6,32 @@ The columns are documented in docs/files.md, what is computed in docs/statistics
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ..harness.store import RunDirectory
-from .answers import MEASURES, answer_panels, read_columns
-from .comparisons import adjusted, check_pairs, paired_rows, provenance
-from .panels import Panel, Sides, score_panel
+from .answers import MEASURES, answer_panels
+from .comparisons import adjusted, check_pairs, paired_rows
+from .panels import Panel, score_panel
 from .pooling import Scope, scopes, tuning_scopes
 from .run_data import Frame, RunData
 from .settings import ReportSettings
-from .stats.bootstrap import bootstrap_intervals
-from .stats.clusters import Grouping
-from .stats.inputs import Array
-from .stats.results import Estimate
+from .transitions import TRANSITIONS, transition_rows
 
 FORGETTING_COLUMNS = (
     *("candidate", "reference", "suite", "measure", "scope", "language", "n", "n_choice"),
     *("unscored_candidate", "unscored_reference", "mean_candidate", "mean_reference", "value", "ci_low", "ci_high"),
     *("p_value", "p_adjusted", "method", "signature"),
 )
-TRANSITIONS = ("forgotten", "gained", "forgotten_adjusted", "gained_adjusted")
-_SCALES = ((0.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 1.0))
-
-_RESAMPLES = 2_000
-"""Enough for the ends of an interval; nothing is tested with them."""
 
 
 def forgetting_table(
     folder: Path, data: RunData, settings: ReportSettings, pairs: Sequence[tuple[str, str]] | None = None
 ) -> Frame:
-    """Transitions of right-or-wrong items and drift of open answers (``FORGETTING_COLUMNS``), per language, group, tuned
-    and never tuned languages. ``pairs`` as in ``comparison_table``.
+    """Transitions of right-or-wrong items and drift of open answers (``FORGETTING_COLUMNS``), per language and group,
+    and for tuned and never tuned languages. ``pairs`` as in ``comparison_table``.
 
     Drift is tested; a pair's languages are one family, its pooled rows another. Transitions are not: whether losses
     outweigh gains is the test in ``comparisons.csv``. Raises StoreError and UserError as ``comparison_table`` does.
@@ -51,7 +41,7 @@ def forgetting_table(
     rows: list[dict[str, Any]] = []
     for suite, facts in data.manifest["suites"].items():
         if facts["kind"] == "structured":
-            rows += _transition_rows(folder, score_panel(data, suite), wanted, places, settings)
+            rows += transition_rows(folder, score_panel(data, suite), wanted, places, settings.rules)
     for panel in answer_panels(folder, data):
         rows += _drift_rows(panel, wanted, places, settings)
     table = pd.DataFrame(_in_order(rows, data, wanted, places), columns=FORGETTING_COLUMNS)
@@ -81,141 +71,3 @@ def _drift_rows(
     for place in places:
         for row in paired_rows(panel, place, pairs, rules):
             yield {**row, "measure": panel.metric, "value": row["difference"]}
-
-
-@dataclass(frozen=True)
-class _Transitions:
-    """Per item of two systems: both sides and what is averaged for each of ``TRANSITIONS``, shape (4, items)."""
-
-    pair: tuple[str, str]
-    sides: Sides
-    values: Array
-    is_choice: Array
-
-
-def _transition_rows(
-    folder: Path, panel: Panel, pairs: Sequence[tuple[str, str]], places: Sequence[Scope], settings: ReportSettings
-) -> Iterator[dict[str, Any]]:
-    binary = panel.where((panel.kinds == 0).all(axis=0))
-    if not len(binary.items):
-        return
-    options = option_counts(RunDirectory(folder), binary)
-    found = [_transitions(binary, x, options) for x in pairs]
-    for place in places:
-        estimates = iter(_estimates(binary, found, place, settings))
-        for x in found:
-            chosen = _chosen(binary, x, place)
-            for measure in TRANSITIONS:
-                yield _transition_row(binary, x, chosen, place, measure, next(estimates))
-
-
-def _transitions(panel: Panel, pair: tuple[str, str], options: Array) -> _Transitions:
-    sides = panel.sides(*pair, list(panel.columns))
-    k = options[sides.items]
-    blocks = pd.MultiIndex.from_arrays([panel.languages[sides.items], panel.tasks[sides.items], k])
-    values = transition_values(sides.candidate, sides.reference, k, pd.factorize(blocks)[0])
-    return _Transitions(pair, sides, values, k > 1)
-
-
-def transition_values(candidate: Array, reference: Array, options: Array, blocks: Array) -> Array:
-    """What is averaged over items for each of ``TRANSITIONS``: shape (4, items), NaN where unscored on either side.
-
-    ``candidate`` and ``reference`` hold 0 or 1 per item. forgotten is 1 where the reference is right and the candidate
-    wrong, gained where it is the other way round. The adjusted rates subtract what guessing gives among k ``options``
-    (Harmon et al. 2025, arXiv 2510.17776, "Mapping post-training forgetting", and its published code): if a system knows
-    an answer or guesses evenly, it guesses a share (1 - accuracy) k / (k - 1) of the items, so two that guess
-    independently show
-
-        (1 - accuracy_reference) (1 - accuracy_candidate) / (k - 1)
-
-    of all items as forgotten by chance, and as many as gained. Accuracies are those of an item's block (a task in a
-    language with k options); k = 1 is a free answer, from which nothing is subtracted.
-
-    The chance rate is no mean of item values. It is linearised at the block's accuracies: the mean of what is given here is
-    the adjusted rate exactly, and its spread that of the rate to first order (the delta method).
-    """
-    scored = ~(np.isnan(candidate) | np.isnan(reference))
-    c, r = np.where(scored, candidate, 0.0), np.where(scored, reference, 0.0)
-    n = np.maximum(np.bincount(blocks, scored), 1)
-    wrong_c, wrong_r = (1 - (np.bincount(blocks, x) / n)[blocks] for x in (c, r))
-    moved = (1 - c - wrong_c) * wrong_r + wrong_c * (1 - r - wrong_r)
-    chance = np.where(options > 1, (wrong_c * wrong_r + moved) / np.maximum(options - 1, 1), 0.0)
-    forgotten, gained = r * (1 - c), c * (1 - r)
-    return np.where(scored, np.stack([forgotten, gained, forgotten - chance, gained - chance]), np.nan)
-
-
-def _chosen(panel: Panel, x: _Transitions, place: Scope) -> Array:
-    return np.isin(panel.languages[x.sides.items], place.languages)
-
-
-def _estimates(
-    panel: Panel, found: Sequence[_Transitions], place: Scope, settings: ReportSettings
-) -> Iterator[Estimate]:
-    """For each pair the four rates with their intervals; all pairs are resampled together."""
-    groups, rules = [], settings.rules
-    for x in found:
-        chosen = _chosen(panel, x, place)
-        grouping = Grouping.of(int(chosen.sum()), x.sides.clusters[chosen], x.sides.languages[chosen])
-        groups.append([grouping.sums(v[chosen]) for v in x.values])
-    by_scale = {
-        scale: iter(
-            bootstrap_intervals(
-                [y for of_pair in groups for y, z in zip(of_pair, _SCALES, strict=True) if z == scale],
-                [0] * 2 * len(groups),
-                _RESAMPLES,
-                rules.level,
-                rules.seed,
-                scale,
-            )
-        )
-        for scale in dict.fromkeys(_SCALES)
-    }
-    for _ in found:
-        yield from (next(by_scale[scale]) for scale in _SCALES)
-
-
-def _transition_row(
-    panel: Panel, x: _Transitions, chosen: Array, place: Scope, measure: str, rate: Estimate
-) -> dict[str, Any]:
-    sides = x.sides
-    known = chosen & ~np.isnan(x.values[0])
-    n, adjusted_rate = int(known.sum()), measure.endswith("_adjusted")
-    return {
-        "candidate": x.pair[0],
-        "reference": x.pair[1],
-        "suite": panel.suite,
-        "measure": measure,
-        "scope": place.kind,
-        "language": place.name,
-        "n": n,
-        "n_choice": int((known & x.is_choice).sum()),
-        "unscored_candidate": int(np.isnan(sides.candidate[chosen]).sum()),
-        "unscored_reference": int(np.isnan(sides.reference[chosen]).sum()),
-        "mean_candidate": sides.candidate[known].mean() if n else np.nan,
-        "mean_reference": sides.reference[known].mean() if n else np.nan,
-        "value": np.clip(rate.value, 0, 1),
-        "ci_low": np.clip(rate.ci_low, 0, 1),
-        "ci_high": np.clip(rate.ci_high, 0, 1),
-        "p_value": np.nan,
-        "method": f"linearised {rate.method}" if adjusted_rate and n else rate.method,
-        "signature": provenance(sides, place),
-    }
-
-
-def option_counts(run: RunDirectory, panel: Panel) -> Array:
-    """How many options each item has: the number of distinct continuations whose likelihoods were compared, or, if there
-    is one, of the distinct contexts before it; 1 for an item that was answered freely.
-
-    Read from one system's records in each language. Raises StoreError for records that can't be read.
-    """
-    counts = np.ones(len(panel.items))
-    for language, here in panel.columns.items():
-        system = next(x for x in panel.systems if panel.signature(x, language))
-        cell = run.cell(system, panel.suite, language)
-        asked = read_columns(cell, "generations", ["item_id", "prompt", "continuation"])
-        asked = asked[asked["continuation"].notna()]
-        endings = asked.groupby("item_id")["continuation"].nunique()
-        contexts = asked[asked["prompt"].ne("")].groupby("item_id")["prompt"].nunique()
-        options = endings.where(endings > 1, contexts.reindex(endings.index).fillna(1))
-        counts[here] = options.reindex(panel.items[here]).fillna(1).to_numpy()
-    return counts

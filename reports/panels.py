@@ -32,9 +32,12 @@ _SCORE_FIELDS += ["value", "unscored", "signature"]
 
 @dataclass(frozen=True)
 class Sides:
-    """Both systems' values of the items of some languages, NaN where unscored. ``clusters``: an item's source;
-    ``languages``: its language; both as numbers. ``conflicts``: language -> why it can't be compared; such items are
-    not among these. ``kind`` is the metric's declared type; ``against_half``: a win rate against 0.5. ``items``: their numbers in the panel."""
+    """Both systems' values of the items of some languages, NaN where unscored.
+
+    ``clusters``: an item's source; ``languages``: its language; both as numbers. ``kind``: the metric's declared type.
+    ``signatures`` of the languages that are in; ``conflicts``: why the others can't be compared. ``against_half``: a
+    win rate against 0.5. ``items``: the items' numbers in the panel.
+    """
 
     candidate: Array
     reference: Array

@@ -33,9 +33,9 @@ def power_table(
 
     ``n``: items both have scored, in ``clusters`` of shared sources. ``se``: standard error of the mean difference.
     ``mde``: the true difference that a two-sided test at alpha, uncorrected, finds with this power; at 80% the one of
-    ``comparisons.csv``. ``items_needed``: how many such items find ``difference``. NaN and NA where there is no noise to
-    go by, or too little of anything. Raises UserError for an unknown system, ValueError for a difference that isn't
-    positive.
+    ``comparisons.csv``. ``items_needed``: how many such items find ``difference``. NaN and NA without noise to go by;
+    ``mde`` also where even the largest possible difference would be missed. Raises UserError for an unknown system,
+    ValueError for a difference that isn't positive.
     """
     rows = _rows(data, check_pairs(data, pairs), difference, power, alpha)
     table = pd.DataFrame(rows, columns=POWER_COLUMNS)

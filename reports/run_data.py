@@ -62,22 +62,39 @@ def load_run(folder: Path) -> RunData:
                 else:
                     reason = gaps.get((suite, language), "not run yet")
                     missing.append({"system": system, "suite": suite, "language": language, "reason": reason})
-    judgments = []
+    judgments, unfinished = _judgments(run, manifest)
+    return RunData(
+        manifest,
+        _concat(scores),
+        join_orders(judgments),
+        pd.DataFrame([*missing, *unfinished], columns=["system", "suite", "language", "reason"]),
+        estimators,
+    )
+
+
+def load_judgments(folder: Path) -> tuple[Frame, Frame]:
+    """Every judgment of the judgings that are whole, and which ones are not, as in ``RunData.missing``.
+
+    One row per item and order: the fields of ``Judgment`` but its details, with judge, candidate, reference, suite,
+    language, signature, and ``orders_per_item`` as it was planned. Raises StoreError for a folder that is no run or is
+    damaged.
+    """
+    run = RunDirectory.open(folder)
+    judgments, unfinished = _judgments(run, run.manifest())
+    return judgments, pd.DataFrame(unfinished, columns=["system", "suite", "language", "reason"])
+
+
+def _judgments(run: RunDirectory, manifest: dict[str, Any]) -> tuple[Frame, list[dict[str, str]]]:
+    tables, unfinished = [], []
     for cell, where in _judgings(run, manifest):
         if cell.is_sealed:
             table = _table(cell, Judgment, "judgments", **where)
             planned = cell.seal_info().get("orders_per_item", 1)
-            judgments.append(table.append_column("orders_per_item", pa.repeat(planned, len(table))))
+            tables.append(table.append_column("orders_per_item", pa.repeat(planned, len(table))))
         elif reason := _unfinished(cell):
             place = {"system": where["candidate"], "suite": where["suite"], "language": where["language"]}
-            missing.append({**place, "reason": f"judge {where['judge']}: {reason}"})
-    return RunData(
-        manifest,
-        _concat(scores),
-        _join_orders(_concat(judgments)),
-        pd.DataFrame(missing, columns=["system", "suite", "language", "reason"]),
-        estimators,
-    )
+            unfinished.append({**place, "reason": f"judge {where['judge']}: {reason}"})
+    return _concat(tables), unfinished
 
 
 def _gaps(folder: Path) -> dict[tuple[str, str], str]:
@@ -128,7 +145,7 @@ def _concat(tables: list[pa.Table]) -> Frame:
     return pa.concat_tables(tables, promote_options="permissive").to_pandas() if tables else pd.DataFrame()
 
 
-def _join_orders(judgments: Frame) -> Frame:
+def join_orders(judgments: Frame) -> Frame:
     """One preference per item from all its judgments: their mean; unscored as soon as one of them is, or is not there.
 
     A judgment counts as its graded preference if it has one, else as its verdict. Columns: judge, candidate,

@@ -26,8 +26,7 @@ def report_settings(folder: Path) -> ReportSettings:
     if text is None:
         return ReportSettings()
     config = parse_config(text, str(folder / "config.yaml"), folder)
-    arms = config.arms.model_dump(exclude_none=True)
-    return ReportSettings(_rules(config, config.statistics), tuple(config.statistics.tuned), arms)
+    return ReportSettings(_rules(config, config.statistics), tuple(config.statistics.tuned), config.arms.systems)
 
 
 def _rules(config: RunConfig, x: StatisticsConfig) -> ComparisonRules:

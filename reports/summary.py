@@ -60,4 +60,5 @@ def show_run(folder: Path, console: Console) -> None:
     """The summary of a run whose tables are written, and where they are."""
     print_summary(load_run(folder), console)
     for name in TABLES:
-        console.print(str(folder / name), markup=False, highlight=False, soft_wrap=True)
+        if (folder / name).exists():
+            console.print(str(folder / name), markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``scores.csv``, ``preferences.csv`` and ``leaderboard.csv``: recomputed from the run directory alone.
+"""The CSV files of a run, recomputed from its directory alone; ``scores.csv`` and ``preferences.csv`` are made here.
 
 The columns, their order and their meaning are documented in docs/files.md. The same run gives the same bytes.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,20 @@ import pandas as pd
 
 from ..harness.languages import GROUPS
 from ..harness.store import write_atomically
+from .comparisons import comparison_table
+from .forgetting import forgetting_table
+from .leaderboard import leaderboard
 from .off_target import FILE as OFF_TARGET
 from .off_target import off_target_table
 from .panels import KINDS, SCORE
+from .policy import policy_table
 from .pooling import WHOLE, joint_signature, scopes
 from .run_data import Frame, RunData, load_run
+from .settings import report_settings
 from .stats import Estimate, mean_interval
 from .stats.corpus import CORPUS_METRICS, corpus_interval, resampled_score
 from .stats.inputs import Array
+from .win_rates import rating_table, win_rate_table
 
 SCORE_COLUMNS = (
     *("system", "suite", "task", "language", "metric"),
@@ -32,18 +39,34 @@ PREFERENCE_COLUMNS = (
     *("judge", "candidate", "reference", "suite", "task", "language", "item_id", "source_id"),
     *("preference", "unscored", "signature"),
 )
-TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
+TABLES = (
+    *("scores.csv", "preferences.csv", "leaderboard.csv", "comparisons.csv", "forgetting.csv", "policy.csv"),
+    *("win_rates.csv", "ratings.csv"),
+)
+"""``comparisons.csv`` and ``forgetting.csv`` need a candidate beside the reference, ``policy.csv`` two arms,
+``win_rates.csv`` a judge, ``ratings.csv`` a judge of two candidates."""
+_WRITTEN_IF_ANY = ("policy.csv", "win_rates.csv", "ratings.csv")
 
 
 def write_tables(folder: Path) -> RunData:
-    """Writes the three CSV files and ``off_target.csv`` into the run directory and gives the data the three were made
-    from. Raises StoreError."""
-    data = load_run(folder)
+    """Writes ``TABLES`` and ``off_target.csv`` into the run directory and gives the data they were made from.
+
+    Raises StoreError for a folder that is no run or is damaged, UserError for a wrong config.
+    """
+    data, settings = load_run(folder), report_settings(folder)
+    rules = settings.rules
     scores = score_table(data)
-    _write(folder / OFF_TARGET, off_target_table(folder))
-    _write(folder / "scores.csv", scores)
-    _write(folder / "preferences.csv", preference_table(data))
-    _write(folder / "leaderboard.csv", leaderboard(data, scores))
+    tables = [scores, preference_table(data), leaderboard(data, scores, rules)]
+    if len(data.systems) > 1:
+        tables += [comparison_table(data, rules), forgetting_table(folder, data, settings)]
+        tables.append(policy_table(data, settings.arms, rules))
+        tables += [win_rate_table(folder, data, rules), rating_table(folder, data, rules)]
+    write_csv(folder / OFF_TARGET, off_target_table(folder))
+    for name, table in zip_longest(TABLES, tables):
+        if table is None or (table.empty and name in _WRITTEN_IF_ANY):
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_csv(folder / name, table)
     return data
 
 
@@ -170,5 +193,6 @@ def _gap_rows(data: RunData) -> Iterator[tuple]:
         yield _cells(x.system, x.suite, WHOLE, x.language, "gap", Estimate.nothing(0), str(x.reason))
 
 
-def _write(path: Path, table: Frame) -> None:
+def write_csv(path: Path, table: Frame) -> None:
+    """A table as every CSV file here is written: six decimals, ``\\n`` at the end of a line. Raises StoreError."""
     write_atomically(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

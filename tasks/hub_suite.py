@@ -58,9 +58,9 @@ class TaskEntry(BaseModel):
 
 
 class SuiteSpec(BaseModel):
-    """A suite's file. ``lm_eval``: folders of lm-eval's own tasks; without them the tasks lie in ``lm_eval/`` beside
-    the file. ``primary``: the metric that stands for an item; ``bounded``: metrics between 0 and 1. ``defaults`` hold
-    for every entry, those of ``kinds`` for the entries of that kind. ``euroeval``: how EuroEval's own score is made."""
+    """A suite's file. ``lm_eval``: folders of lm-eval's own tasks; ours lie in ``lm_eval/`` beside the file.
+    ``primary``: the metric that stands for an item; ``bounded``: metrics between 0 and 1. ``defaults`` hold for every
+    entry, those of ``kinds`` for the entries of that kind. ``euroeval``: how EuroEval's own score is made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -130,10 +130,10 @@ class HubSuite:
 
     def load(self, language: str, options: SuiteOptions) -> LmEvalTask:
         """The tasks of the suite in a language. Data are fetched when they are first needed."""
-        from .lm_eval_adapter import LmEvalTask, ScorePolicy, TaskSpec, own_tasks, task_manager
+        from .lm_eval_adapter import LmEvalTask, ScorePolicy, TaskSpec, own_tasks
 
         spec, entries = self.spec, self.entries(language, options)
-        manager = own_tasks(spec.lm_eval) if spec.lm_eval else task_manager(self._file.parent / "lm_eval")
+        manager = own_tasks(spec.lm_eval, self._file.parent / "lm_eval")
         specs = {}
         for entry in entries:
             shots = entry.few_shot if options.few_shot is None else options.few_shot

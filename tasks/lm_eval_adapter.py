@@ -76,10 +76,11 @@ def task_manager(*folders: Path) -> TaskManager:
 
 
 @cache
-def own_tasks(folders: Sequence[str]) -> TaskManager:
-    """lm-eval's own tasks in some folders of its installation, such as ``belebele`` or ``mgsm/direct``."""
+def own_tasks(folders: Sequence[str], ours: Path | None = None) -> TaskManager:
+    """lm-eval's own tasks in some folders of its installation, such as ``belebele`` or ``mgsm/direct``, and those in a
+    folder of ours."""
     root = Path(lm_eval.__file__).parent / "tasks"
-    return task_manager(*(root / x for x in folders))
+    return task_manager(*(root / x for x in folders), *([ours] if ours else []))
 
 
 class LmEvalTask:
@@ -149,6 +150,11 @@ class LmEvalTask:
 
     def _check_few_shot(self, task: Any, lm_name: str) -> None:
         wanted = task.get_config("num_fewshot")
+        if wanted and _may_show_the_item_itself(task):
+            raise DataError(
+                f"task {lm_name!r} has no examples besides its own items, so an item might be its own example: set "
+                "`few_shot: 0` for the suite, or `fewshot_split` in the YAML."
+            )
         have = len(list(task.fewshot_docs())) if wanted else 0
         if have < wanted:
             raise DataError(
@@ -338,6 +344,12 @@ def _renamed(task: Any, name: str) -> Any:
     """The task under our name: lm-eval writes it into every request."""
     task.set_config(key="task", value=name)
     return task
+
+
+def _may_show_the_item_itself(task: Any) -> bool:
+    """Whether lm-eval takes the examples from the evaluated items; it leaves out the item only if the YAML says so."""
+    named = task.fewshot_cfg.split is not None or task.fewshot_cfg.samples is not None
+    return not named and not task.has_training_docs() and not task.has_validation_docs()
 
 
 def _settings(task: Any) -> dict[str, Any]:

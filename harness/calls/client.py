@@ -22,7 +22,7 @@ import openai
 from ..errors import CrocoError, ServerError, UserError
 from .ledger import Ledger
 from .limiter import AdaptiveLimiter
-from .messages import LOGPROB_TAIL, ChatReply, ChatRequest, NoReply, Outcome, Token
+from .messages import LOGPROB_TAIL, TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome, Token
 from .settings import ApiKey, ServerSettings
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -32,7 +32,7 @@ _RETRIES_BEFORE_FIRST_CONTACT = 3
 _FAILED_IN_A_ROW = 8
 _TOO_MUCH = frozenset({429, 503})
 _WORTH_RETRYING = frozenset({408, 409, 429})
-_TOO_LONG = ("context_length_exceeded", "string_above_max_length", "context length", "maximum context")
+_LENGTH_WORDS = ("context_length_exceeded", "string_above_max_length", "context length", "maximum context")
 _NOT_BEGUN = NoReply("stopped", "no more calls are begun")
 _FILTERED = ("content_filter", "content_policy", "content management policy")
 
@@ -194,8 +194,8 @@ class ChatClient:
             if wait and wait > _LONGEST_WAIT:
                 self.stop(ServerError(f"{self._where} asks to wait for {wait:,.0f} s; run again then to go on."))
             return _Failure(status, f"HTTP {code}{said}", too_much=code in _TOO_MUCH, wait=wait)
-        elif code == 413 or any(x in said.lower() or x == error.code for x in _TOO_LONG):
-            return _Rejection(status, "too long for the model")
+        elif code == 413 or any(x in said.lower() or x == error.code for x in _LENGTH_WORDS):
+            return _Rejection(status, TOO_LONG)
         elif any(x in said.lower() or x == error.code for x in _FILTERED):
             return _Rejection(status, "refused by the server's content filter")
         else:

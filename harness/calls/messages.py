@@ -9,6 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
+TOO_LONG = "too long for the model"
 LOGPROB_TAIL = 32
 """Log-probabilities are kept for the last tokens of a reply, where the verdict is."""
 

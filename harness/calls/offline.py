@@ -8,9 +8,10 @@ from typing import Any
 
 from ..errors import CrocoError, ModelError
 from .ledger import Ledger
-from .messages import LOGPROB_TAIL, ChatReply, ChatRequest, NoReply, Outcome, Token
+from .messages import LOGPROB_TAIL, TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome, Token
 
 _BATCH = 1024
+_LENGTH_WORDS = ("maximum context length", "maximum model length", "longer than")
 
 
 class VllmEngine:
@@ -38,6 +39,7 @@ class VllmEngine:
             self._llm: Any = LLM(model=model, **options)
         except (ValueError, TypeError, OSError, RuntimeError) as error:
             raise ModelError(f"vLLM can't load {model!r}: {str(error).strip().splitlines()[0]}.") from error
+        self._refusals = _refusals()
         self._ledger, self._on_reply = ledger, on_reply
         self._pending: list[ChatRequest] = []
         self.error: CrocoError | None = None
@@ -62,11 +64,11 @@ class VllmEngine:
         begun = time.monotonic()
         try:
             outputs = self._chat(requests)
-        except ValueError as error:
+        except self._refusals as error:
             if len(requests) > 1:
                 return [done for x in requests for done in self._answer([x])]
             self._ledger.record(requests[0].key, 1, "rejected", 0, 0, time.monotonic() - begun)
-            return [(requests[0], NoReply("rejected", _first_line(error)))]
+            return [(requests[0], NoReply("rejected", _why(error)))]
         seconds = (time.monotonic() - begun) / len(requests)
         done: list[tuple[ChatRequest, Outcome]] = []
         for request, output in zip(requests, outputs, strict=True):
@@ -112,6 +114,15 @@ def _reply(output: Any) -> ChatReply:
     )
 
 
-def _first_line(error: ValueError) -> str:
+def _refusals() -> tuple[type[Exception], ...]:
+    """What vLLM raises for a request that it can't take; older versions raise a ValueError."""
+    try:
+        from vllm.exceptions import VLLMValidationError  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return (ValueError,)
+    return (ValueError, VLLMValidationError)
+
+
+def _why(error: Exception) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return "too long for the model" if "maximum model length" in text or "longer than" in text else text[:200]
+    return TOO_LONG if any(x in text for x in _LENGTH_WORDS) else f"rejected by vLLM: {text[:200]}"

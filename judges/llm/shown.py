@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..reasoning import strip_reasoning
+from ...harness.reasoning import strip_reasoning
 
 _FLAG = "\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f"  # the flags of Wales, Scotland and England are spelled so
 _HIDDEN = re.compile(

@@ -89,7 +89,7 @@ def read_items(path: Path) -> Frame:
     Raises UserError, with the line, for missing columns, ids that stand twice and values that can't be.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(_checked_rows(path, csv.reader(file, strict=True)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"baseline {path} can't be read: {error}.") from None

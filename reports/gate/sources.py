@@ -39,6 +39,7 @@ def within_run(folder: Path, candidate: str | None, reference: str | None, with_
     """
     data = load_run(folder)
     second = reference or str(data.manifest["reference"])
+    check_name(second, data.systems, folder)
     first = candidate or only([x for x in data.systems if x != second], folder, "--candidate")
     check_pairs(data, [(first, second)])
     pair = [first, second]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, ndtri, stdtrit
 
 from .clusters import ClusterSums
 from .inputs import Array
@@ -112,8 +112,8 @@ def _means_of_few(
 def _from_quantiles(group: ClusterSums, means: Array, n_unscored: int, level: float) -> Estimate:
     """Hesterberg's expanded percentiles: as far out as Student's t and the factor G / (G - 1) ask for."""
     corrected, plain = group.variances()
-    reach = math.sqrt(corrected / plain) * float(stats.t.ppf(0.5 + level / 2, group.df))
-    tail = float(stats.norm.cdf(-reach))
+    reach = math.sqrt(corrected / plain) * float(stdtrit(group.df, 0.5 + level / 2))
+    tail = float(ndtr(-reach))
     low, high = np.quantile(means, [tail, 1 - tail])
     name = "cluster-bootstrap" if group.is_clustered else "bootstrap"
     return Estimate(group.mean, float(low), float(high), math.sqrt(corrected), group.n, n_unscored, name)
@@ -128,7 +128,7 @@ def _without_resampling(
     if group.count > 1 and scale is not None and not group.has_spread:
         return _unseen(group, n_unscored, level, scale, f"{prefix}no-spread")
     mean, se = group.mean, group.se()
-    half = float(stats.t.ppf(0.5 + level / 2, group.df)) * se if group.count > 1 else math.nan
+    half = float(stdtrit(group.df, 0.5 + level / 2)) * se if group.count > 1 else math.nan
     low, high = mean - half, mean + half
     if scale is not None and group.count > 1:
         low, high = max(scale[0], low), min(scale[1], high)
@@ -142,7 +142,7 @@ def _unseen(group: ClusterSums, n_unscored: int, level: float, scale: tuple[floa
     Wilson's upper end for 0 unlike clusters of G: z^2 / (G + z^2). For differences that are all 0 these are the ends of
     Tango's score interval without discordant pairs.
     """
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(ndtri(0.5 + level / 2))
     share = z * z / (group.count + z * z)
     mean = group.mean
     low, high = mean - share * (mean - scale[0]), mean + share * (scale[1] - mean)

@@ -123,7 +123,7 @@ class Grouping:
 
 def _with_company(strata: Array) -> Array:
     """The strata renumbered, with those of a single cluster merged."""
-    if not len(strata):
+    if not strata.any():
         return strata
     strata = np.unique(strata, return_inverse=True)[1]
     counts = np.bincount(strata)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, stdtr, stdtrit
 
 from .clusters import ClusterSums, Grouping
 from .inputs import Kind, Labels, Values, check_level, paired_differences
@@ -110,7 +110,7 @@ def _score_side(group: ClusterSums, margin: float, kind: Kind, alpha: float) -> 
         return _Side(math.nan, math.nan, math.nan, "tango")
     statistic = tango_score(wins, losses, group.count, -margin, HALF_STEP)
     end = tango_interval(wins, losses, group.count, 1 - 2 * alpha, HALF_STEP)[0]
-    return _Side(float(stats.norm.sf(statistic)), statistic, end, "tango")
+    return _Side(float(ndtr(-statistic)), statistic, end, "tango")
 
 
 def _t_side(group: ClusterSums, margin: float, kind: Kind, alpha: float) -> _Side:
@@ -123,10 +123,8 @@ def _t_side(group: ClusterSums, margin: float, kind: Kind, alpha: float) -> _Sid
         return _Side(math.nan if kind == "continuous" else 1.0, math.nan, group.mean, name)
     mean, se = group.mean, group.se()
     statistic = (mean + margin) / se
-    end = mean - float(stats.t.isf(alpha, group.df)) * se
-    return _Side(
-        float(stats.t.sf(statistic, group.df)), statistic, end if kind == "continuous" else max(end, -1.0), name
-    )
+    end = mean - float(stdtrit(group.df, 1 - alpha)) * se
+    return _Side(float(stdtr(group.df, -statistic)), statistic, end if kind == "continuous" else max(end, -1.0), name)
 
 
 def _with_an_unseen_cluster(group: ClusterSums) -> ClusterSums:

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtrit
 
 from .clusters import Grouping
 from .inputs import Array
@@ -124,6 +123,6 @@ def delta_interval(
     se = group.se()
     if math.isnan(se):
         return Estimate(value, math.nan, math.nan, se, group.n, n_unscored, method)
-    reach = float(stats.t.ppf(0.5 + level / 2, group.count - 1)) * se / (value * (1 - value))
+    reach = float(stdtrit(group.count - 1, 0.5 + level / 2)) * se / (value * (1 - value))
     low, high = expit(logit(value) - reach), expit(logit(value) + reach)
     return Estimate(value, float(low), float(high), se, group.n, n_unscored, method)

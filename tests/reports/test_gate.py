@@ -10,16 +10,21 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from croco_eval.harness.errors import CrocoError, StoreError, UserError
+import typer
+from croco_eval.harness.errors import StoreError, UserError
 from croco_eval.harness.store import RunDirectory
 from croco_eval.reports.comparisons import ComparisonRules, raw_comparisons
 from croco_eval.reports.gate.check import check_run
+from croco_eval.reports.gate.command import check
 from croco_eval.reports.gate.files import FILES, junit, write_gate
+from croco_eval.reports.gate.measure import measure
 from croco_eval.reports.gate.policy import GatePolicy
+from croco_eval.reports.gate.sources import within_run
 from croco_eval.reports.gate.verdict import Measured, decide
 from croco_eval.reports.run_data import load_run
 from gate_runs import DANISH, GERMAN, answers, chat_run, quiz_run, resign, spend, with_losses
 from scipy import stats
+from typer.testing import CliRunner
 
 N = 200
 
@@ -79,7 +84,9 @@ def test_significant_gain_is_go_whatever_the_margin(tmp_path):
     base = alike()
     result = gate(quiz_run(tmp_path / "run", base, {k: with_losses(v, 40) for k, v in base.items()}), margin=1e-6)
     assert result.verdict == "GO"
-    assert reason(result, "quiz all") == "better, p = 0.003"  # the least of 1,000 resamples, times three rows
+    assert (
+        reason(result, "quiz all") == "better, p = 0.002"
+    )  # the least of 1,000 resamples, times two: exact Welsh comes first
 
 
 @pytest.mark.parametrize(("require", "verdict"), [("non-inferior", "GO"), ("not-worse", "NO-GO")])
@@ -290,42 +297,45 @@ def _rows(p_values, signs, rows=8):
 
 
 @pytest.mark.parametrize("correction", ["holm", "bh"])
-@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_family_of_true_null_hypotheses_is_no_go_in_at_most_alpha(correction, correlation):
-    """Eight rows, alone or together (groups and the whole share items): z-tests of nothing, 4,000 times."""
+    """Eight rows that share nothing or most of their noise (groups and the whole share items), 1,000 times."""
     rng = np.random.default_rng(7)
     policy = GatePolicy(correction=correction).resolve(["quiz"], ["da"])
-    shared, own = rng.standard_normal((4000, 1)), rng.standard_normal((4000, 8))
+    shared, own = rng.standard_normal((1000, 1)), rng.standard_normal((1000, 8))
     z = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own
     p_values, signs = 2 * stats.norm.sf(abs(z)), np.sign(z)
     wrong = [decide("a", "b", _rows(p, s), policy).verdict == "NO-GO" for p, s in zip(p_values, signs, strict=True)]
-    assert np.mean(wrong) <= 0.05
+    assert 0 < np.mean(wrong) <= 0.05
 
 
-def _noisy_pair(rng: np.random.Generator, n: int, loss: float = 0.0) -> tuple[dict, dict]:
-    """Two systems on translations of n questions, each right where the question is easy enough for it that time."""
-    easy = rng.random(n)
-    base = {x: (rng.random(n) < 0.2 + 0.6 * easy).astype(float) for x in ("da", "de", "cy")}
-    tuned = {x: (rng.random(n) < 0.2 + 0.6 * easy - loss * (x == "cy")).astype(float) for x in base}
-    return tuned, base
-
-
-def _simulated(tmp_path: Path, repeats: int, n: int, loss: float = 0.0, **policy) -> list[str]:
-    rng = np.random.default_rng(11)
-    pairs = [_noisy_pair(rng, n, loss) for _ in range(repeats)]
-    return [gate(quiz_run(tmp_path / f"{i}", *x), n_resamples=200, **policy).verdict for i, x in enumerate(pairs)]
+def _simulated(folder: Path, repeats: int, n: int, loss: float = 0.0, **policy) -> list[str]:
+    """Verdicts on two systems that answer translations of n questions, each right the more often the easier the
+    question; ``loss`` is what the candidate lacks in Welsh."""
+    languages = ("da", "de", "cy")
+    nothing = {x: np.zeros(n) for x in languages}
+    run = quiz_run(folder / "run", nothing, nothing)
+    sources = within_run(run, None, None, with_off_target=False)
+    resolved = GatePolicy.model_validate({"n_resamples": 200, **policy}).resolve(["quiz"], languages)
+    is_worse = ((sources.data.scores["system"] == "tuned") & (sources.data.scores["language"] == "cy")).to_numpy()
+    rng, found = np.random.default_rng(11), []
+    for _ in range(repeats):
+        chance = np.tile(0.2 + 0.6 * rng.random(n), 6) - loss * is_worse
+        scores = sources.data.scores.assign(value=(rng.random(6 * n) < chance).astype(float))
+        rows, _ = measure(run, replace(sources, data=replace(sources.data, scores=scores)), resolved)
+        found.append(decide("tuned", "base", rows, resolved).verdict)
+    return found
 
 
 @pytest.mark.parametrize("n", [12, 60])
 def test_system_against_itself_is_no_go_in_at_most_alpha(tmp_path, n):
-    """Whole runs, with shared sources; at alpha 0.2 few repeats suffice."""
-    found = _simulated(tmp_path, 100, n, alpha=0.2, min_items=1)
-    assert stats.binomtest(found.count("NO-GO"), len(found), 0.2, alternative="greater").pvalue > 0.01
+    """At alpha 0.2, so that few repeats suffice."""
+    found = _simulated(tmp_path, 50, n, alpha=0.2, min_items=1)
+    assert stats.binomtest(found.count("NO-GO"), len(found), 0.2, alternative="greater").pvalue > 0.05
 
 
 def test_planted_loss_is_found_with_good_power(tmp_path):
-    found = _simulated(tmp_path, 40, 200, loss=0.25)
-    assert found.count("NO-GO") >= 36
+    assert _simulated(tmp_path, 20, 200, loss=0.25).count("NO-GO") >= 18
 
 
 # Files
@@ -364,7 +374,7 @@ def test_inconclusive_row_is_a_skipped_test_case(tmp_path):
     assert skipped is not None
     assert (
         skipped.get("message")
-        == "INCONCLUSIVE: 9 items, 30 are asked for (difference -1.0000 [-1.0000, -0.7008], 9 items)"
+        == "INCONCLUSIVE: 9 items, 30 are asked for (difference -1.0000 [-1.0000, -0.4017], 9 items)"
     )
 
 
@@ -384,21 +394,30 @@ def test_text_that_xml_or_markdown_can_t_hold_is_kept_harmless(tmp_path):
 
 @pytest.mark.parametrize(
     ("losses", "policy", "code", "verdict"),
-    [(0, "margin: 0.1", 0, "GO"), (80, "", 1, "NO-GO"), (0, "min_items: 1000", 3, "INCONCLUSIVE")],
+    [(0, "margin: 0.1", 0, "GO"), (80, "{}", 1, "NO-GO"), (0, "min_items: 1000", 3, "INCONCLUSIVE")],
 )
-def test_exit_code_says_the_verdict(cli, tmp_path, losses, policy, code, verdict):
+def test_exit_code_says_the_verdict(tmp_path, losses, policy, code, verdict):
     base = {"da": answers(N, 0.6, 0)}
-    quiz_run(tmp_path / "run", {"da": with_losses(base["da"], losses)}, base)
-    (tmp_path / "gate.yaml").write_text(f"alpha: 0.05\n{policy}", encoding="utf-8")
-    done = cli("check", "run", "--policy", "gate.yaml", "--out", "ci/gate")
-    assert (done.returncode, done.stderr) == (code, "")
-    assert f"{verdict}: tuned against base" in done.stdout
-    assert json.loads((tmp_path / "ci" / "gate" / "gate.json").read_text(encoding="utf-8"))["verdict"] == verdict
+    run = quiz_run(tmp_path / "run", {"da": with_losses(base["da"], losses)}, base)
+    file = tmp_path / "gate.yaml"
+    file.write_text(policy, encoding="utf-8")
+    app = typer.Typer()
+    app.command()(check)
+    done = CliRunner().invoke(app, [str(run), "--policy", str(file)])
+    assert done.exit_code == code
+    assert f"{verdict}: tuned against base" in done.output
+
+
+def test_command_writes_its_files_where_it_is_told_and_exits_with_1(cli, tmp_path):
+    base = {"da": answers(N, 0.6, 0)}
+    quiz_run(tmp_path / "run", {"da": with_losses(base["da"], 80)}, base)
+    done = cli("check", "run", "--out", "ci/gate")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads((tmp_path / "ci" / "gate" / "gate.json").read_text(encoding="utf-8"))["verdict"] == "NO-GO"
     assert not (tmp_path / "run" / "gate.json").exists()
 
 
-def test_check_that_can_t_be_made_is_exit_code_2_and_one_sentence(cli, tmp_path):
+def test_check_that_can_t_be_made_is_exit_code_2_and_one_sentence(cli):
     done = cli("check", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "croco-eval: nowhere is not a run directory (no manifest.json).\n"
-    assert issubclass(StoreError, CrocoError)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import yaml
 from croco_eval.harness.errors import UserError
+from croco_eval.reports.gate.command import check
+from croco_eval.reports.gate.files import FILES
 from croco_eval.reports.gate.policy import GatePolicy, gated_rows, read_policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,3 +113,27 @@ def test_packaged_policy_writes_out_every_default():
     packaged = read_policy(ROOT / "configs" / "gate.yaml")
     assert packaged == read_policy(None)
     assert packaged.model_fields_set == set(GatePolicy.model_fields)
+
+
+# The document
+
+
+def _blocks(kind: str) -> list[str]:
+    text = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{kind}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_documented_policy_and_keys_are_those_there_are(policy):
+    (shown,) = [x for x in _blocks("yaml") if x.startswith("# gate.yaml")]
+    assert policy(shown) == read_policy(None)
+    text = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    assert not [x for x in GatePolicy.model_fields if f"`{x}`" not in text]
+
+
+def test_documented_ci_files_are_yaml_and_run_commands_there_are():
+    ci = [yaml.safe_load(x) for x in _blocks("yaml")]
+    steps = [x.get("run", "") for x in ci[1]["jobs"]["gate"]["steps"]] + [ci[2][0]["run"]] + ci[3]["gate"]["script"]
+    options = {x for step in steps for x in re.findall(r"croco-eval check.*", step) for x in re.findall(r"--\w+", x)}
+    known = {f"--{name}" for name in signature(check).parameters}
+    assert {"--policy", "--baseline", "--out"} <= options <= known
+    assert ci[3]["gate"]["artifacts"]["reports"]["junit"] == f"gate/{FILES[1]}"

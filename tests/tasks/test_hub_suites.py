@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -25,11 +26,13 @@ from croco_eval.tasks.m_arena_hard import m_arena_hard
 from croco_eval.tasks.sib200 import generate as generate_sib200
 from croco_eval.tasks.sib200 import sib200
 from croco_eval.tasks.sources import LocalFiles, Source, load
+from datasets import Dataset
 from lm_eval.tasks._yaml_loader import load_yaml
 from rich.console import Console
 
 FACTS = Path(__file__).resolve().parents[3] / "shared" / "facts" / "euroeval.yaml"
 TASKS = Path(hub.__file__).parents[1]
+SHAPING = ("output_type", "target_delimiter", "description", "num_fewshot", "metric_list")
 HUB = (
     "belebele",
     "global_mmlu",
@@ -47,11 +50,11 @@ HUB = (
 @pytest.mark.parametrize("name", HUB)
 def test_a_suites_table_says_what_lm_evals_yaml_says(name: str):
     suite: HubSuite = getattr(hub, name)
-    manager = own_tasks(suite.spec.lm_eval)
+    manager = own_tasks(suite.spec.lm_eval, TASKS / "hub" / "lm_eval")
     for language in suite.spec.languages:
         for entry in suite.spec.entries(language):
             for leaf in _members(manager, entry.task):
-                config = load_yaml(manager.task_index[leaf].yaml_path, resolve_func=False)
+                config = load_yaml(manager.task_index[leaf].yaml_path, resolve_func=True)
                 assert config["dataset_path"] == entry.dataset
                 assert config.get("dataset_name") == entry.config
                 assert (config.get("num_fewshot") or 0) == entry.few_shot
@@ -200,6 +203,53 @@ def test_few_shot_examples_that_are_not_there_are_named(tmp_path: Path):
     write_tsv(tmp_path, "da_train.tsv", ["2\ttravel\tText"])
     with pytest.raises(DataError, match=r"wants 3 few-shot examples .* hold 1"):
         _ = sib200.load("da", SuiteOptions("sib200", None, 3, 0, data_root=str(tmp_path))).n_items
+
+
+PARALLEL_QUESTION = "link\tquestion_number\tflores_passage\tquestion\tmc_answer1\tmc_answer2\tmc_answer3\tmc_answer4"
+
+
+def test_an_item_is_never_its_own_example(tmp_path: Path):
+    """Where lm-eval leaves the item out of the examples, they may come from the evaluated split; else few-shot is
+    refused."""
+    (tmp_path / "multiblimp").mkdir()
+    (tmp_path / "multiblimp" / "de.tsv").write_text("sen\twrong_sen\nA.\tB.\nC.\tD.\n", encoding="utf-8")
+    (tmp_path / "belebele").mkdir()
+    rows = [f"l{i}\t1\tp{i}\tq{i}\ta\tb\tc\td\t2" for i in range(4)]
+    text = "\n".join([f"{PARALLEL_QUESTION}\tcorrect_answer_num", *rows])
+    (tmp_path / "belebele" / "de.tsv").write_text(f"{text}\n", encoding="utf-8")
+    shots = {x: SuiteOptions(x, None, 2, 0, data_root=str(tmp_path)) for x in ("multiblimp", "belebele")}
+    with pytest.raises(DataError, match=r"an item might be its own example: set `few_shot: 0`"):
+        _ = hub.multiblimp.load("de", shots["multiblimp"]).n_items
+    (task,) = hub.belebele.load("de", shots["belebele"])._tasks.values()
+    for document in task.eval_docs:
+        assert task.fewshot_context(document, 2).count(document["flores_passage"]) == 1
+
+
+def test_galician_xnli_is_that_of_lm_eval(monkeypatch: pytest.MonkeyPatch):
+    """lm-eval's own file imports a module that transformers has no longer; here it gets an empty one, and another in
+    place of one that is slow to import and serves other tasks."""
+    metrics, unused = ModuleType("metrics"), ModuleType("squad_metrics")
+    monkeypatch.setattr(metrics, "squad_metrics", unused, raising=False)
+    monkeypatch.setattr("transformers.data.metrics", metrics, raising=False)
+    monkeypatch.setitem(sys.modules, "evaluate", unused)
+    monkeypatch.setitem(sys.modules, "transformers.data.metrics", metrics)
+    monkeypatch.setitem(sys.modules, "transformers.data.metrics.squad_metrics", unused)
+    rows = [
+        ("Ela ( aínda ) canta .", "Ela canta", "entailment"),
+        ("Chove?", "A choiva cae.", "neutral"),
+        ("É tarde", "é cedo..", "contradiction"),
+    ]
+    columns = dict(zip(("sentence1", "sentence2", "gold_label"), zip(*rows, strict=True), strict=True))
+    data = {"test": Dataset.from_dict({k: list(v) for k, v in columns.items()})}
+    manager = own_tasks(("xnli", "galician_bench"), TASKS / "hub" / "lm_eval")
+    group = [{"task": x, "custom_dataset": lambda **_: data} for x in ("xnli_gl", "croco_xnli_gl")]
+    theirs, ours = manager.load([{"group": "both", "task": group}])["tasks"].values()
+    assert list(ours.eval_docs) == list(theirs.eval_docs)
+    for method in ("doc_to_text", "doc_to_choice", "doc_to_target"):
+        assert [getattr(ours, method)(x) for x in ours.eval_docs] == [
+            getattr(theirs, method)(x) for x in theirs.eval_docs
+        ]
+    assert {k: ours.get_config(k) for k in SHAPING} == {k: theirs.get_config(k) for k in SHAPING}
 
 
 def test_jsonl_parquet_and_headerless_files_are_read(tmp_path: Path):

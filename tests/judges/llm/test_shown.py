@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from croco_eval.harness.reasoning import strip_reasoning
 from croco_eval.judges.llm.shown import shown_answer, shown_text
-from croco_eval.judges.reasoning import strip_reasoning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,0 +1,45 @@
+"""``croco-eval compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def compare(
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    candidate: Annotated[str | None, typer.Option("--candidate", help="A system [default: all but B].")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="The system it is compared with [default: the run's reference].")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Probability of a false claim in a family.")] = None,
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="Loss that still counts as none, for every suite.")
+    ] = None,
+    correction: Annotated[str | None, typer.Option("--correction", help="holm or bh.")] = None,
+) -> None:
+    """Compare systems on the items both have, and write comparisons.csv. What isn't named is as in the run's config."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from ..comparisons import comparison_table
+    from ..run_data import load_run
+    from ..settings import report_settings
+    from ..show import print_comparisons
+    from ..tables import write_csv
+
+    rules = report_settings(run).rules
+    named: dict[str, Any] = {"alpha": alpha, "margin": margin, "correction": correction}
+    if margin is not None:
+        named["margins"] = {}
+    rules = replace(rules, **{k: v for k, v in named.items() if v is not None})
+    data = load_run(run)
+    against = reference or data.manifest["reference"]
+    candidates = [candidate] if candidate else [x for x in data.systems if x != against]
+    table = comparison_table(data, rules, [(x, against) for x in candidates])
+    write_csv(run / "comparisons.csv", table)
+    print_comparisons(table, Console())
+    typer.echo(str(run / "comparisons.csv"))

@@ -1,0 +1,1 @@
+"""The prompts of `euroeval`: one YAML file per language."""

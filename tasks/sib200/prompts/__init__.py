@@ -1,0 +1,1 @@
+"""The prompts of `sib200`: one YAML file per language."""
