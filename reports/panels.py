@@ -49,7 +49,7 @@ class Sides:
     against_half: bool
     items: Array
 
-    @property
+    @cached_property
     def has_shared_sources(self) -> bool:
         return len(np.unique(self.clusters)) < len(self.clusters)
 

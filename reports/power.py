@@ -42,7 +42,9 @@ def power_table(
     return table.astype({"items_needed": "Int64"})
 
 
-def _rows(data: RunData, pairs: Sequence[tuple[str, str]], difference, power: float, alpha: float) -> Iterator[tuple]:
+def _rows(
+    data: RunData, pairs: Sequence[tuple[str, str]], difference: float | None, power: float, alpha: float
+) -> Iterator[tuple]:
     places = scopes(data.languages)
     found = list(panels(data))
     for pair in pairs:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .stats.power import Design
 
 DESIGNS = ("paired-binary", "win-rate", "continuous")
@@ -108,7 +110,7 @@ def _items(n: int, design: Design) -> str:
     return f"{n:,} items ({n / design.cluster_size:,.1f} clusters of {design.cluster_size:g})"
 
 
-def _show_run(run: Path, difference: float | None, level: float, alpha: float, console) -> None:
+def _show_run(run: Path, difference: float | None, level: float, alpha: float, console: Console) -> None:
     import pandas as pd
     from rich.markup import escape
     from rich.table import Table

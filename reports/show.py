@@ -18,7 +18,7 @@ _STYLES = {IMPROVED: "green", MATCHED: "cyan", FORGOT: "red"}
 
 
 def print_comparisons(table: Frame, console: Console) -> None:
-    """A table for each pair, suite and metric, one row per language and group; then what it says in a sentence."""
+    """A table for each pair, suite and metric, one row per language and group; then what they say, in a sentence."""
     if table.empty:
         console.print("There is no candidate to compare with the reference.")
     for (candidate, reference, suite, metric), part in table.groupby(
@@ -27,21 +27,23 @@ def print_comparisons(table: Frame, console: Console) -> None:
         of_metric = "" if metric == SCORE else f", {metric}"
         title = f"{candidate} against {reference}: {suite}{of_metric}"
         console.print(_comparisons(title, part))
+        for reason in part.loc[part["n"].eq(0), "signature"].drop_duplicates():
+            console.print(f"not compared: {reason}", style="yellow", markup=False, soft_wrap=True)
     for candidate in table["candidate"].drop_duplicates():
         console.print(headline(table, candidate), markup=False, highlight=False, soft_wrap=True)
 
 
 def _comparisons(title: str, part: Frame) -> Table:
     table = _plain(title)
-    table.add_column("language")
-    for name in ("n", "unscored", "cand.", "ref.", "difference", "p adj.", "mde"):
+    table.add_column("language", no_wrap=True)
+    for name in ("n", "unsc.", "cand.", "ref.", "difference", "adj. p", "mde"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     rows = list(part.itertuples())
     for x, following in zip(rows, [*rows[1:], None], strict=True):
         ends = x.scope == "language" and following is not None and following.scope != "language"
         if not x.n:
-            table.add_row(x.language, "0", *[""] * 6, escape(str(x.signature)), style="yellow", end_section=ends)
+            table.add_row(x.language, "0", *[""] * 6, "not compared", style="yellow", end_section=ends)
             continue
         table.add_row(
             x.language,
@@ -63,16 +65,16 @@ def _plain(title: str | None = None) -> Table:
         title_style="bold",
         header_style="bold",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, 0, 0, 0),
         pad_edge=False,
+        show_edge=False,
     )
 
 
 def print_leaderboard(table: Frame, console: Console) -> None:
     """Rank, letters and the means over all languages."""
-    means = [x for x in table if f"{x}.n" in table and x.split(".")[1] == "all"] or [
-        x for x in table if f"{x}.n" in table
-    ]
+    named = [x for x in table if f"{x}.n" in table]
+    means = [x for x in named if x.split(".")[1] == WHOLE] or named
     shown = _plain()
     for name in ("rank", "system", "mean rank", "letters", *means):
         shown.add_column(escape(name), justify="left" if name == "system" else "right", no_wrap=name == "mean rank")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .comparisons import headline
 from .run_data import Frame, RunData, load_run
 from .tables import TABLES, WHOLE, score_table
 
@@ -56,9 +58,21 @@ def _is_last(language: str, data: RunData) -> bool:
     return bool(data.languages) and language == data.languages[-1]
 
 
+def print_headlines(folder: Path, data: RunData, console: Console) -> None:
+    """A sentence for each candidate and suite, from ``comparisons.csv``."""
+    file = folder / "comparisons.csv"
+    if file.exists():
+        text = dict.fromkeys(("candidate", "reference", "suite", "metric", "scope", "verdict"), str)
+        table = pd.read_csv(file, usecols=[*text, "n", "margin"], dtype=text, keep_default_na=False)
+        for candidate in data.systems:
+            console.print(headline(table, candidate), markup=False, highlight=False, soft_wrap=True)
+
+
 def show_run(folder: Path, console: Console) -> None:
-    """The summary of a run whose tables are written, and where they are."""
-    print_summary(load_run(folder), console)
+    """The summary of a run whose tables are written, what its comparisons say, and where the tables are."""
+    data = load_run(folder)
+    print_summary(data, console)
+    print_headlines(folder, data, console)
     for name in TABLES:
         if (folder / name).exists():
             console.print(str(folder / name), markup=False, highlight=False, soft_wrap=True)

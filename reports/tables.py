@@ -6,7 +6,7 @@ The columns, their order and their meaning are documented in docs/files.md. The 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def _pooled(table: Frame, column: str, languages: list[str], metric: str, system
     values = _Values(table, column)
     for (system, suite), rows in table.groupby([system_column, "suite"], sort=False).indices.items():
         for scope in scopes(languages):
-            chosen = rows[np.isin(values.languages[rows], scope.languages)]
+            chosen = rows[values.are_in(rows, scope.languages)]
             if len(chosen):
                 estimate = values.mean(chosen, pooled=scope.kind != "language")
                 yield _cells(system, suite, WHOLE, scope.name, metric, estimate, values.signature(chosen))
@@ -167,11 +167,14 @@ class _Values:
     """A table's item values as arrays, to be summarised for chosen rows."""
 
     def __init__(self, table: Frame, column: str) -> None:
-        self.languages = table["language"].to_numpy(dtype=object)
+        self._language, self._languages = pd.factorize(table["language"].to_numpy(dtype=object))
         self._values = table[column].to_numpy(dtype=float)
         self._kinds = table["kind"].map({x: i for i, x in enumerate(KINDS)}).to_numpy(dtype=int)
         self._sources = pd.factorize(table["source_id"])[0]
-        self._signature, self._signatures = pd.factorize(table["signature"])
+        self._signature, self._signatures = pd.factorize(table["signature"].to_numpy(dtype=object))
+
+    def are_in(self, rows: Array, languages: Sequence[str]) -> Array:
+        return np.isin(self._languages, languages)[self._language[rows]]
 
     def mean(self, rows: Array, pooled: bool) -> Estimate:
         kind = KINDS[self._kinds[rows].max()]

@@ -45,20 +45,21 @@ def transition_rows(
     if not len(binary.items):
         return
     options = option_counts(RunDirectory(folder), binary)
-    found = [_transitions(binary, x, options) for x in pairs]
+    blocks = pd.MultiIndex.from_arrays([binary.languages, binary.tasks, options]).factorize()[0]
+    found = [_transitions(binary, x, options, blocks) for x in pairs]
     for place in places:
-        estimates = iter(_estimates(binary, found, place, rules))
+        here = np.isin(binary.languages, place.languages)
+        estimates = iter(_estimates(here, found, rules))
         for x in found:
-            chosen = _chosen(binary, x, place)
+            chosen = here[x.sides.items]
             for measure in TRANSITIONS:
                 yield _transition_row(binary, x, chosen, place, measure, next(estimates))
 
 
-def _transitions(panel: Panel, pair: tuple[str, str], options: Array) -> _Transitions:
+def _transitions(panel: Panel, pair: tuple[str, str], options: Array, blocks: Array) -> _Transitions:
     sides = panel.sides(*pair, list(panel.columns))
     k = options[sides.items]
-    blocks = pd.MultiIndex.from_arrays([panel.languages[sides.items], panel.tasks[sides.items], k])
-    values = transition_values(sides.candidate, sides.reference, k, pd.factorize(blocks)[0])
+    values = transition_values(sides.candidate, sides.reference, k, blocks[sides.items])
     return _Transitions(pair, sides, values, k > 1)
 
 
@@ -89,17 +90,16 @@ def transition_values(candidate: Array, reference: Array, options: Array, blocks
     return np.where(scored, np.stack([forgotten, gained, forgotten - chance, gained - chance]), np.nan)
 
 
-def _chosen(panel: Panel, x: _Transitions, place: Scope) -> Array:
-    return np.isin(panel.languages[x.sides.items], place.languages)
-
-
-def _estimates(panel: Panel, found: Sequence[_Transitions], place: Scope, rules: ComparisonRules) -> Iterator[Estimate]:
-    """For each pair the four rates with their intervals; all pairs are resampled together."""
+def _estimates(here: Array, found: Sequence[_Transitions], rules: ComparisonRules) -> Iterator[Estimate]:
+    """For each pair the four rates over the items that are ``here``; all pairs are resampled together."""
+    groupings: dict[bytes, Grouping] = {}
     groups = []
     for x in found:
-        chosen = _chosen(panel, x, place)
-        grouping = Grouping.of(int(chosen.sum()), x.sides.clusters[chosen], x.sides.languages[chosen])
-        groups.append([grouping.sums(v[chosen]) for v in x.values])
+        chosen = here[x.sides.items]
+        key = x.sides.items[chosen].tobytes()
+        if key not in groupings:
+            groupings[key] = Grouping.of(int(chosen.sum()), x.sides.clusters[chosen], x.sides.languages[chosen])
+        groups.append([groupings[key].sums(v[chosen]) for v in x.values])
     by_scale = {
         scale: iter(
             bootstrap_intervals(

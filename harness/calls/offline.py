@@ -38,7 +38,7 @@ class VllmEngine:
         try:
             self._llm: Any = LLM(model=model, **options)
         except (ValueError, TypeError, OSError, RuntimeError) as error:
-            raise ModelError(f"vLLM can't load {model!r}: {str(error).strip().splitlines()[0]}.") from error
+            raise ModelError(f"vLLM can't load {model!r}: {' '.join(str(error).split())[:300]}.") from error
         self._refusals = _refusals()
         self._ledger, self._on_reply = ledger, on_reply
         self._pending: list[ChatRequest] = []

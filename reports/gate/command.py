@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXIT_CODES = {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 3}
 """2 is for a check that could not be made: a wrong command line, policy, run or baseline."""
@@ -45,7 +48,15 @@ def check(
     raise typer.Exit(EXIT_CODES[verdict])
 
 
-def _check(run, policy, candidate, reference, baseline, out, console) -> str:
+def _check(
+    run: Path,
+    policy: Path | None,
+    candidate: str | None,
+    reference: str | None,
+    baseline: Path | None,
+    out: Path,
+    console: Console,
+) -> str:
     from .check import check_run
     from .files import FILES, write_gate
     from .policy import read_policy
@@ -59,7 +70,7 @@ def _check(run, policy, candidate, reference, baseline, out, console) -> str:
     return result.verdict
 
 
-def _export(run, candidate, export, console) -> None:
+def _export(run: Path, candidate: str | None, export: Path, console: Console) -> None:
     from ..run_data import load_run
     from .baseline import default_candidate
     from .items import system_items, write_items

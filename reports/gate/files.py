@@ -53,16 +53,11 @@ def _row(row: GatedRow) -> dict[str, Any]:
 def junit(result: GateResult) -> str:
     """One test case per gated row: NO-GO is a failure, INCONCLUSIVE is skipped. Without rows one skipped case."""
     cases = [_case(x.measured.suite, x.name, x.verdict, x.detail) for x in result.rows]
-    cases = cases or [_case("", "gate", result.verdict, result.headline)]
-    counts = {
-        "tests": str(len(cases)),
-        "failures": str(sum(x.find("failure") is not None for x in cases)),
-        "errors": "0",
-        "skipped": str(sum(x.find("skipped") is not None for x in cases)),
-        "time": "0",
-    }
+    cases = cases or [_case("", "gate", result.verdict, "nothing could be compared")]
+    n_failed, n_skipped = (sum(x.find(kind) is not None for x in cases) for kind in ("failure", "skipped"))
+    counts = {"tests": str(len(cases)), "failures": str(n_failed), "errors": "0", "time": "0"}
     root = ElementTree.Element("testsuites", {"name": "croco-eval check", **counts})
-    suite = ElementTree.SubElement(root, "testsuite", {"name": _SUITE, **counts})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": _SUITE, **counts, "skipped": str(n_skipped)})
     properties = ElementTree.SubElement(suite, "properties")
     for name in ("verdict", "candidate", "reference"):
         ElementTree.SubElement(properties, "property", {"name": name, "value": _xml(getattr(result, name))})

@@ -3,9 +3,11 @@
 One module per question: how sure is a mean (``means``), how far apart are two systems (``paired``, ``proportions``),
 could it be chance (``permutation``, ``proportions``), are they the same (``equivalence``), how many tests were there
 (``multiplicity``), what could have been seen (``power``), which is preferred (``win_rates``), and at equal length or
-style (``length_control``, ``style_control``), who is strongest among many (``ratings``).
+style (``length_control``, ``style_control``), who is strongest among many (``ratings``), and do raters
+agree (``agreement``).
 """
 
+from .agreement import cohen_kappa, krippendorff_alpha
 from .equivalence import noninferiority, tost
 from .length_control import LengthGamed, croco_length_adjusted_win_rate, length_controlled_win_rate
 from .means import mean_interval
@@ -27,11 +29,13 @@ __all__ = [
     "WinRate",
     "benjamini_hochberg",
     "bradley_terry",
+    "cohen_kappa",
     "count_style",
     "croco_length_adjusted_win_rate",
     "detection_power",
     "elo",
     "holm",
+    "krippendorff_alpha",
     "length_controlled_win_rate",
     "mcnemar_exact",
     "mean_interval",

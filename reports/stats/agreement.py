@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,10 +12,13 @@ from .bootstrap import resample_counts
 from .inputs import Array, Labels, check_level, check_resamples, label_codes
 from .results import Estimate
 
+Categories: TypeAlias = Sequence[str | None] | Array
+"""One category per item; None where there is none."""
+
 
 def cohen_kappa(
-    first: Sequence[str | None] | Array,
-    second: Sequence[str | None] | Array,
+    first: Categories,
+    second: Categories,
     clusters: Labels | None = None,
     n_resamples: int = 1000,
     level: float = 0.95,
@@ -31,7 +35,7 @@ def cohen_kappa(
     if len(first) != len(second):
         raise ValueError(f"{len(first)} categories of the first rater but {len(second)} of the second")
     codes, count = _codes([first, second])
-    scored = (codes >= 0).all(axis=0)
+    scored = np.asarray((codes >= 0).all(axis=0))
     a, b = codes[:, scored]
     tables = np.zeros((len(a), count, count))
     tables[np.arange(len(a)), a, b] = 1
@@ -39,13 +43,13 @@ def cohen_kappa(
 
 
 def krippendorff_alpha(
-    ratings: Sequence[Sequence[str | None]] | Array,
+    ratings: Sequence[Categories] | Array,
     clusters: Labels | None = None,
     n_resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """Krippendorff's alpha for nominal categories (Krippendorff 2018, Content Analysis, chapter 12), any raters missing.
+    """Krippendorff's alpha for nominal categories (Krippendorff 2018, Content Analysis, chapter 12), with gaps.
 
     ``ratings``: shape (raters, items), None where a rater left an item out; an item with fewer than two ratings is
     unscored. The value is that of ``evalica.alpha``, but NaN if all ratings are the same, for which Krippendorff leaves
@@ -63,7 +67,7 @@ def krippendorff_alpha(
     return _estimate(coincidences, _alpha, scored, clusters, n_resamples, level, seed)
 
 
-def _codes(ratings: Sequence[Sequence[str | None]] | Array) -> tuple[Array, int]:
+def _codes(ratings: Sequence[Categories] | Array) -> tuple[Array, int]:
     """Categories as 0, 1, ... (-1 where there is none), shape (raters, items), and how many there are."""
     names = {x: i for i, x in enumerate(sorted({y for row in ratings for y in row if y is not None}))}
     width = len(ratings[0]) if len(ratings) else 0
@@ -72,7 +76,13 @@ def _codes(ratings: Sequence[Sequence[str | None]] | Array) -> tuple[Array, int]
 
 
 def _estimate(
-    tables: Array, statistic, scored: Array, clusters: Labels | None, n_resamples: int, level: float, seed: int
+    tables: Array,
+    statistic: Callable[[Array], Array],
+    scored: Array,
+    clusters: Labels | None,
+    n_resamples: int,
+    level: float,
+    seed: int,
 ) -> Estimate:
     """The statistic of the sum of the items' tables, with an interval from clusters drawn again with replacement."""
     check_level(level)

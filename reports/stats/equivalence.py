@@ -34,8 +34,8 @@ def noninferiority(
     item) count as one draw. ``kind``, the metric's declared type, picks the method:
 
     - binary, no two items of one cluster: Tango's score test at the margin (1998, Stat. Med. 17:891), with a
-      continuity correction of one half (method ``tango``). Its exact size at alpha 0.05 is at most 0.048 (5 to 1,000
-      pairs, margins 0.005 to 0.2, any rate of discordance).
+      continuity correction of one half (method ``tango``). Its exact size at alpha 0.05 is at most 0.049 (5 to 1,000
+      pairs, margins 0.005 to 0.2) unless the two systems differ on every single pair: then up to 0.06.
     - bounded, or binary in clusters: Student's t over cluster sums to which one unseen cluster of average size is
       added: as bad as the worst one seen, and with at least one item lost; below 50 clusters, lost as a whole
       (``unseen-t``, ``unseen-cluster-t``). Rare losses would else hide from the standard error: at the margin, with

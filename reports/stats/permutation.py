@@ -121,12 +121,13 @@ def _sampled_flips(groups: Sequence[ClusterSums], n_resamples: int, seed: int) -
     sums, sizes = np.zeros((len(groups), count)), np.zeros((len(groups), count))
     for row, group in enumerate(groups):
         sums[row, : group.count], sizes[row, : group.count] = group.sums, group.sizes
-    total = sums.sum(axis=1, keepdims=True)
-    bar = np.abs(total) - ROUNDING * np.abs(sums).sum(axis=1, keepdims=True)
+    distances = np.abs(sums)
+    farthest = distances.sum(axis=1, keepdims=True)
+    bar = np.abs(sums.sum(axis=1, keepdims=True)) - ROUNDING * farthest
     beyond, means = np.zeros(len(groups), dtype=int), np.full((len(groups), n_resamples), np.nan)
     for columns, subsets in _random_subsets(count, n_resamples, np.random.default_rng(seed)):
         flipped, n = sums @ subsets, sizes @ subsets
-        beyond += (np.abs(total - 2 * flipped) >= bar).sum(axis=1)
+        beyond += (np.abs(farthest - 2 * (distances @ subsets)) >= bar).sum(axis=1)
         np.divide(flipped, n, out=means[:, columns], where=n > 0)
     return beyond.tolist(), means
 

@@ -260,7 +260,7 @@ def test_a_run_judged_by_a_reward_model_that_lies_beside_the_config(cli, write_c
         {"name": "rm", "judge": "reward", "options": {"model": "./reward"}},
         {"name": "graded", "judge": "reward", "options": {"model": "reward", "graded": True}},
     ]
-    suites = [{"name": "locale-open", "limit": 3}]
+    suites = [{"name": "locale-open", "limit": 2}]
     write_config("study/config.yaml", systems=systems, judges=judges, suites=suites, languages=["mt"])
     done = cli("run", "study/config.yaml")
     assert done.returncode == 0, done.stderr
@@ -275,7 +275,8 @@ def test_a_run_judged_by_a_reward_model_that_lies_beside_the_config(cli, write_c
     assert len(both) >= 3
     assert set(both["rm"]) <= {0.0, 0.5, 1.0}
     assert ((both["graded"] > 0.5) == (both["rm"] > 0.5)).all()
-    assert both["graded"].nunique() == len(both)
+    assert ((both["graded"] == 0.5) == (both["rm"] == 0.5)).all()
+    assert both["graded"].nunique() > 3
 
 
 def test_the_judge_is_told_of_the_run_like_any_other(make: MakeJudge):

@@ -183,7 +183,8 @@ def test_run_without_anything_to_gate_is_inconclusive(tmp_path):
     run = quiz_run(tmp_path / "run", {}, {}, gaps=[("quiz", "da", "no data")], languages=["da"])
     result = gate(run)
     assert (result.verdict, result.rows) == ("INCONCLUSIVE", ())
-    assert ElementTree.fromstring(junit(result)).get("skipped") == "1"
+    (case,) = ElementTree.fromstring(junit(result)).iter("testcase")
+    assert case.find("skipped") is not None
 
 
 # Win rates, languages of answers, cost
@@ -330,7 +331,7 @@ def _simulated(folder: Path, repeats: int, n: int, loss: float = 0.0, **policy) 
 @pytest.mark.parametrize("n", [12, 60])
 def test_system_against_itself_is_no_go_in_at_most_alpha(tmp_path, n):
     """At alpha 0.2, so that few repeats suffice."""
-    found = _simulated(tmp_path, 50, n, alpha=0.2, min_items=1)
+    found = _simulated(tmp_path, 40, n, alpha=0.2, min_items=1)
     assert stats.binomtest(found.count("NO-GO"), len(found), 0.2, alternative="greater").pvalue > 0.05
 
 

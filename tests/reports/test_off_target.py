@@ -111,6 +111,13 @@ def test_wrong_language_is_the_most_frequent_and_of_equals_the_first_in_the_regi
     assert counted(tmp_path / "run", "de", given)["wrong_language"] == expected
 
 
+def test_reasoning_before_the_answer_may_be_in_any_language(tmp_path):
+    english, german = " ".join(texts("en", 5)), texts("de", 1)[0]
+    given = [f"<think>{english}</think>{german}", f"<think>{english}", german]
+    found = counted(tmp_path / "run", "de", given)
+    assert (found["n"], found["off_target"], found["uncertain"]) == (2, 0, 1)
+
+
 def test_only_the_beginning_of_a_long_answer_is_read(tmp_path):
     german, danish = " ".join(texts("de", 40)), " ".join(texts("da", 40))
     assert min(len(german), len(danish)) > 2000

@@ -85,6 +85,11 @@ def test_a_table_of_the_document_says_what_the_suites_files_say(document: str, m
     assert make() in document
 
 
+def test_the_number_of_euroevals_data_sets_is_right(document: str):
+    number = sum(len(euroeval.spec.entries(x)) for x in euroeval.spec.languages)
+    assert f"The {number} data sets that the study evaluates" in document
+
+
 def test_every_suite_is_described(document: str):
     described = re.findall(r"^\| `([a-z0-9-]+)` \| [^|]+ \|$", document, flags=re.MULTILINE)
     assert sorted(described) == sorted(SUITES)

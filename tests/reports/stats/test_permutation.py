@@ -28,7 +28,7 @@ def _ends(test):
 # Against other implementations
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 12])
+@pytest.mark.parametrize("n", [2, 3, 5, 12])
 def test_all_flips_agree_with_scipys_permutation_test(n):
     values = np.random.default_rng(n).normal(0.5, 1, n)
     found = sign_flip_permutation(values)
@@ -179,7 +179,7 @@ def test_swapping_the_systems_turns_the_effect_and_keeps_p(rng, clustered):
     clusters = rng.integers(0, 30, 60) if clustered else None
     found, swapped = (sign_flip_permutation(x, clusters, n_resamples=500) for x in (values, -values))
     assert found.p_value == swapped.p_value
-    assert found.effect == -swapped.effect
+    assert found.effect == pytest.approx(-swapped.effect, **EXACT)
 
 
 def test_each_of_many_systems_gets_what_it_gets_alone():
@@ -202,30 +202,31 @@ def test_many_systems_need_a_table():
 
 # As often wrong as they say, and as often right
 
-DRAWS = 10_000
+DRAWS = 4000
 
 
 def _p_values(differences, clusters=None):
     return np.array([x.p_value for x in sign_flip_permutation_many(differences, clusters, n_resamples=199)])
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.05])
 @pytest.mark.parametrize("values", ["binary", "tied", "normal", "heavy"])
-def test_false_positives_are_no_more_than_alpha(values, alpha, at_most):
+def test_false_positives_are_no_more_than_alpha(values, at_most):
     rng = np.random.default_rng(20250801)
-    shape = (DRAWS // 2, 25)
+    shape = (DRAWS, 25)
     draw = {
         "binary": lambda: rng.choice([-1.0, 0.0, 1.0], shape, p=[0.15, 0.7, 0.15]),
         "tied": lambda: rng.choice([-0.5, -0.25, 0.0, 0.25, 0.5], shape, p=[0.1, 0.1, 0.6, 0.1, 0.1]),
         "normal": lambda: rng.normal(0, 1, shape),
         "heavy": lambda: rng.standard_cauchy(shape),
     }
-    at_most(_p_values(draw[values]()) <= alpha, alpha)
+    found = _p_values(draw[values]())
+    for alpha in (0.01, 0.05, 0.2):
+        at_most(found <= alpha, alpha)
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 7])
+@pytest.mark.parametrize("n", [3, 7])
 def test_false_positives_of_tiny_samples_are_no_more_than_alpha(n, at_most):
-    differences = np.random.default_rng(20250802).normal(0, 1, (DRAWS // 2, n))
+    differences = np.random.default_rng(20250802).normal(0, 1, (DRAWS, n))
     found = _p_values(differences)
     at_most(found <= 0.05, 0.05)
     at_most(found <= 0.2, 0.2)
@@ -234,7 +235,7 @@ def test_false_positives_of_tiny_samples_are_no_more_than_alpha(n, at_most):
 def test_false_positives_of_unequal_clusters_are_no_more_than_alpha(at_most):
     rng = np.random.default_rng(20250803)
     clusters = np.repeat(np.arange(15), rng.integers(1, 15, 15))
-    differences = rng.normal(0, 1, (DRAWS // 2, 15))[:, clusters] + rng.normal(0, 1, (DRAWS // 2, len(clusters)))
+    differences = rng.normal(0, 1, (DRAWS, 15))[:, clusters] + rng.normal(0, 1, (DRAWS, len(clusters)))
     at_most(_p_values(differences, clusters) <= 0.05, 0.05)
     assert (_p_values(differences) <= 0.05).mean() > 0.3
 
@@ -242,7 +243,8 @@ def test_false_positives_of_unequal_clusters_are_no_more_than_alpha(at_most):
 def test_planted_effect_is_found_with_the_stated_power(at_least, at_most):
     rng = np.random.default_rng(20250804)
     effect = minimum_detectable_effect(60, Design.continuous(2.0))
-    found = _p_values(rng.normal(effect, 2.0, (3000, 60))) <= 0.05
+    tests = sign_flip_permutation_many(rng.normal(effect, 2.0, (3000, 60)), n_resamples=999)
+    found = [x.p_value <= 0.05 for x in tests]
     at_least(found, 0.79)
     at_most(found, 0.81)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -85,30 +86,35 @@ def test_swapping_the_systems_turns_the_interval():
     assert found.p_value == swapped.p_value
 
 
-@pytest.mark.parametrize(("n", "discordance"), [(30, 0.2), (30, 0.5), (60, 0.1), (60, 0.3)])
-@pytest.mark.parametrize("effect", [0.0, 0.05, 0.1])
+@pytest.mark.parametrize(("n", "discordance"), [(30, 0.2), (30, 0.5), (60, 0.1)])
+@pytest.mark.parametrize("effect", [0.0, 0.1])
 def test_exact_coverage_of_the_interval(n, discordance, effect):
     coverage = 0.0
     chances = [(discordance + effect) / 2, (discordance - effect) / 2, 1 - discordance]
     for wins, losses in itertools.product(range(n + 1), repeat=2):
         if wins + losses <= n:
-            weight = stats.multinomial.pmf([wins, losses, n - wins - losses], n, chances) if wins + losses < 45 else 0.0
-            if weight > 1e-6:
+            weight = stats.multinomial.pmf([wins, losses, n - wins - losses], n, chances)
+            if weight > 1e-5:
                 low, high = tango_interval(wins, losses, n)
                 coverage += weight * (low <= effect <= high)
     assert 0.93 <= coverage <= 0.98
 
 
+@functools.cache
+def rejects(wins, losses):
+    return mcnemar_exact(*answers(wins, losses, wins + losses)).p_value <= 0.05
+
+
 @pytest.mark.parametrize("discordance", [0.05, 0.3, 1.0])
-@pytest.mark.parametrize("n", [3, 10, 50, 200])
+@pytest.mark.parametrize("n", [3, 10, 40])
 def test_exact_rate_of_false_positives_is_no_more_than_alpha(n, discordance):
-    pairs = np.arange(n + 1)
-    rejected = [
-        stats.binom.pmf([k for k in range(m + 1) if stats.binomtest(k, m).pvalue <= 0.05], m, 0.5).sum() if m else 0.0
-        for m in pairs[:80]
-    ]
-    share = stats.binom.pmf(pairs[:80], n, discordance) @ rejected
+    share = 0.0
+    for pairs in range(1, n + 1):
+        chances = stats.binom.pmf(np.arange(pairs + 1), pairs, 0.5)
+        size = sum(p for wins, p in enumerate(chances) if rejects(wins, pairs - wins))
+        share += stats.binom.pmf(pairs, n, discordance) * size
     assert share <= 0.05
+    assert share > 0.01 or n * discordance < 10
 
 
 # What is left out, and refused
