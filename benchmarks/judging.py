@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 
 LANGUAGES = ("da", "de", "en", "es", "fr", "it", "nl")
+ITEMS = 71
 ANSWER = "One sentence of an answer that is about as long as such sentences are. "
 REPLY = {"reasoning": "Both answers say the same, but the first says it in fewer words. " * 4, "verdict": "A"}
 
@@ -66,32 +67,30 @@ def make_run(folder: Path, judgments: int, url: str, slots: int) -> int:
     from croco_eval.harness.records import Generation, Item, Score
     from croco_eval.harness.store import SCHEMA_VERSION, RunDirectory, write_json
 
+    candidates = [f"tuned{i}" for i in range(max(1, judgments // (2 * len(LANGUAGES) * ITEMS)))]
     options = f"{{base_url: '{url}', model: judge, max_concurrency: {slots}}}"
     text = (
         f"name: bench\nlanguages: [{', '.join(LANGUAGES)}]\nsuites: [open]\n"
-        "systems: [{name: base, model: croco-nano}, {name: tuned, model: croco-nano}]\n"
+        f"systems: [{', '.join(f'{{name: {x}, model: croco-nano}}' for x in ('base', *candidates))}]\n"
         f"judges: [{{name: llm, options: {options}}}]\n"
     )
     run = RunDirectory(folder)
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(dump_config(parse_config(text, "bench", folder)), encoding="utf-8")
     manifest = {"schema_version": SCHEMA_VERSION, "seed": 0, "reference": "base", "languages": list(LANGUAGES)}
-    manifest |= {"suites": {"open": {"kind": "open"}}, "systems": {"base": {}, "tuned": {}}, "judges": {}}
+    manifest |= {"suites": {"open": {"kind": "open"}}, "systems": dict.fromkeys(("base", *candidates)), "judges": {}}
     write_json(folder / "manifest.json", manifest)
-    per_language = max(1, judgments // (2 * len(LANGUAGES)))
-    for system, sentences in (("base", 8), ("tuned", 10)):
+    for system in ("base", *candidates):
         for language in LANGUAGES:
-            items = [
-                Item(f"q{i}/{language}", f"q{i}", "advice", f"Question {i}: {ANSWER}") for i in range(per_language)
-            ]
+            items = [Item(f"q{i}/{language}", f"q{i}", "advice", f"Question {i}: {ANSWER}") for i in range(ITEMS)]
             answers = [
-                Generation(x.item_id, 0, x.prompt, None, f"{x.item_id} {ANSWER * sentences}", "stop", None, None, 9)
+                Generation(x.item_id, 0, x.prompt, None, f"{system} {x.item_id} {ANSWER * 9}", "stop", None, None, 9)
                 for x in items
             ]
             tables = {"items": (Item, items), "generations": (Generation, answers), "scores": (Score, [])}
             info = {"fingerprint": {"system": system, "language": language}, "signature": f"suite:open|data:{language}"}
-            run.cell(system, "open", language).seal(tables, {**info, "n_items": per_language})
-    return 2 * per_language * len(LANGUAGES)
+            run.cell(system, "open", language).seal(tables, {**info, "n_items": ITEMS})
+    return 2 * ITEMS * len(LANGUAGES) * len(candidates)
 
 
 class Clock:
@@ -173,7 +172,7 @@ def alpaca(venv: Path, folder: Path, url: str, slots: int) -> float:
             (Path(place) / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
         (Path(place) / "alpaca.py").write_text(_ALPACA, encoding="utf-8")
         environment = {**os.environ, "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": url}
-        command = [str(venv / "bin" / "python"), "alpaca.py", url, str(slots)]
+        command = [str(venv / "bin" / "python"), "alpaca.py", str(slots)]
         done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"alpaca-eval failed:\n{done.stderr[-2000:]}")
@@ -181,20 +180,19 @@ def alpaca(venv: Path, folder: Path, url: str, slots: int) -> float:
 
 
 _ALPACA = """
-import json, pathlib, sys, time
+import json, pathlib, sys, time, yaml
 from alpaca_eval.annotators import PairwiseAnnotator
 
-url, slots = sys.argv[1], int(sys.argv[2])
+slots = int(sys.argv[1])
 config = pathlib.Path("judge"); config.mkdir()
 (config / "prompt.txt").write_text(
     "<|im_start|>system\\nYou compare.\\n<|im_end|>\\n"
     "<|im_start|>user\\n{instruction}\\n(a) {output_1}\\n(b) {output_2}\\n<|im_end|>"
 )
-(config / "configs.yaml").write_text(json.dumps({"judge": {
+(config / "configs.yaml").write_text(yaml.safe_dump({"judge": {
     "prompt_template": str((config / "prompt.txt").resolve()),
     "fn_completions": "openai_completions",
-    "completions_kwargs": {"model_name": "judge", "max_tokens": 50, "temperature": 0, "num_procs": slots,
-                           "client_kwargs": {"base_url": url, "api_key": "none"}},
+    "completions_kwargs": {"model_name": "judge", "max_tokens": 50, "temperature": 0, "num_procs": slots},
     "fn_completion_parser": "regex_parser",
     "completion_parser_kwargs": {"outputs_to_match": {1: "Output \\\\(a\\\\)", 2: "Output \\\\(b\\\\)"}},
     "batch_size": 1,

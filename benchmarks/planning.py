@@ -70,7 +70,7 @@ def processor_seconds() -> float:
 
 
 def plan(config: Path, environment: dict[str, str]) -> tuple[float, float, str]:
-    """Seconds of the whole process, on the clock and on a processor; and the line that says how many cells there are."""
+    """Seconds of the whole process, on the clock and on a processor, and the line with the number of cells."""
     command = [str(Path(sys.executable).with_name("croco-eval")), "run", str(config), "--dry-run"]
     begun, used = time.perf_counter(), processor_seconds()
     done = subprocess.run(

@@ -86,7 +86,7 @@ class _OpenCell:
         self.wanted = set(planned) - self._known().keys()
 
     def record(self, judgments: Sequence[Judgment]) -> None:
-        self._log.append(asdict(x) for x in judgments)
+        self._log.append(vars(x) for x in judgments)
         self.wanted -= {(x.item_id, x.order) for x in judgments}
 
     @property
@@ -139,6 +139,7 @@ class _Docket:
             if folder.is_sealed:
                 self._count(cell, folder)
                 continue
+            (folder.path / "gap.json").unlink(missing_ok=True)
             pairs = _answer_pairs(self._run, cell)
             opened = self._open[cell] = _OpenCell(folder, pairs, self._judge, info)
             guess.correct(cell, opened.n_planned, opened.n_items)

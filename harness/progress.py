@@ -116,24 +116,31 @@ class JudgingProgress:
     @contextmanager
     def shown(self) -> Iterator[JudgingProgress]:
         """Shows the progress as long as the block runs, and says at the end what came of it."""
-        if self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-            )
-            with Bars(*columns, console=self._console, transient=True) as bars:
-                self._bars = bars
-                self._bar = bars.add_task(f"judge {self._judge}", total=None, rate="")
+        try:
+            with self._bars_shown():
                 yield self
-            self._bars = None
-        else:
-            yield self
-        if self._new:
-            self._line()
+        finally:
+            if self._new:
+                self._line()
+
+    @contextmanager
+    def _bars_shown(self) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bars(*columns, console=self._console, transient=True) as bars:
+            self._bars = bars
+            self._bar = bars.add_task(f"judge {self._judge}", total=None, rate="")
+            yield
+        self._bars = None
 
     def expect(self, total: int) -> None:
         """How many judgments there will be, as far as that can be told."""

@@ -22,11 +22,11 @@ from ..harness.errors import UserError
 from ..harness.judges import Case, Judge, Ruling, Rulings
 from ..harness.langid import is_in_language
 from ..harness.records import AnswerPair, Judgment, Order, Verdict
+from ..harness.repetition import repetition
 from ..harness.store import RunDirectory
 
 VERSION = "2"
 TIE_BAND = 0.02
-_GRAM = 4
 _BATCH = 100
 
 
@@ -89,9 +89,9 @@ def assess(answer: str, facts: Sequence[Sequence[str]], ordered: bool, language:
     stated = _longest_rising([x for x in found if x is not None]) if ordered else sum(x is not None for x in found)
     share = stated / len(facts)
     in_language = is_in_language(answer, language)
-    repetition = _repetition(text)
-    quality = 0.0 if in_language is False else share * (1 - repetition)
-    return Assessment(round(share, 6), in_language, round(repetition, 6), round(quality, 6))
+    repeated = repetition(text)
+    quality = 0.0 if in_language is False else share * (1 - repeated)
+    return Assessment(round(share, 6), in_language, round(repeated, 6), round(quality, 6))
 
 
 def _fold(text: str) -> str:
@@ -111,9 +111,3 @@ def _longest_rising(positions: Sequence[int]) -> int:
         at = bisect_left(tails, x)
         tails[at : at + 1] = [x]
     return len(tails)
-
-
-def _repetition(text: str) -> float:
-    words = re.findall(r"\w+", text)
-    grams = [tuple(words[i : i + _GRAM]) for i in range(len(words) - _GRAM + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0

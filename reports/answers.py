@@ -5,7 +5,6 @@ A panel per suite and measure, so that two systems are compared on them as on an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from ..harness.errors import StoreError
 from ..harness.langid import identify
 from ..harness.reasoning import strip_reasoning
+from ..harness.repetition import repetition
 from ..harness.store import CellFolder, RunDirectory
 from .panels import Panel, panel_of
 from .run_data import Frame, RunData
@@ -30,8 +30,6 @@ MEASURES: dict[str, Kind] = {
 """``length``: characters. ``repetition``: share of word 4-grams that stood in the answer before. ``cut_off``: the
 answer ended at the token limit. ``off_target``: it is in another language than its cell's; unscored where that can't be
 told."""
-
-_GRAM = 4
 
 
 def answer_panels(folder: Path, data: RunData) -> Iterator[Panel]:
@@ -53,13 +51,6 @@ def answer_panels(folder: Path, data: RunData) -> Iterator[Panel]:
                 yield _panel(data, table, suite, measure)
 
 
-def repetition(text: str) -> float:
-    """Share of an answer's word 4-grams that stood in it before; 0 for an answer of fewer than four words."""
-    words = re.findall(r"\w+", text.casefold())
-    grams = list(zip(*(words[i:] for i in range(_GRAM)), strict=False))
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
-
-
 def _measured(cell: CellFolder) -> Frame:
     answers = read_columns(cell, "generations", ["item_id", "index", "text", "finish_reason"])
     answers = answers[answers["text"].notna()].sort_values("index", kind="stable").drop_duplicates("item_id")
@@ -69,7 +60,7 @@ def _measured(cell: CellFolder) -> Frame:
     return table.assign(
         text=texts,
         length=[None if x is None else float(len(x)) for x in texts],
-        repetition=[None if x is None else repetition(x) for x in texts],
+        repetition=[None if x is None else repetition(x.casefold()) for x in texts],
         cut_off=table["finish_reason"].eq("length").astype(float).where(known),
     )
 

@@ -95,16 +95,18 @@ def check_pairs(data: RunData, pairs: Sequence[tuple[str, str]] | None) -> list[
 def raw_comparisons(data: RunData, rules: ComparisonRules, pairs: Sequence[tuple[str, str]]) -> Frame:
     """The rows without adjusted p-values and verdicts: the numbers of each depend on its pair alone."""
     places = scopes(data.languages)
-    found = [(panel, [paired_rows(panel, scope, pairs, rules) for scope in places]) for panel in panels(data)]
+    found = [
+        (panel, [paired_rows(panel, x, pairs, rules, rules.margin_of(panel.suite)) for x in places])
+        for panel in panels(data)
+    ]
     rows = [rows[i] for i in range(len(pairs)) for _, of_panel in found for rows in of_panel]
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
 def paired_rows(
-    panel: Panel, scope: Scope, pairs: Sequence[tuple[str, str]], rules: ComparisonRules
+    panel: Panel, scope: Scope, pairs: Sequence[tuple[str, str]], rules: ComparisonRules, margin: float | None
 ) -> list[dict[str, Any]]:
-    """One row for each pair, without adjusted p-values and verdict."""
-    margin = rules.margin_of(panel.suite)
+    """One row for each pair, without adjusted p-values and verdict; without a margin there is no non-inferiority."""
     settings = Settings(rules.alpha, margin, rules.level, rules.n_resamples, rules.seed)
     sides = [panel.sides(*pair, scope.languages) for pair in pairs]
     try:
@@ -121,21 +123,17 @@ def paired_rows(
             "scope": scope.kind,
             "language": scope.name,
             "margin": margin,
-            "method": _method(result, side, scope),
+            "method": f"{result.method}{_partly(result, side, scope)}",
             "signature": provenance(side, scope),
         }
         for (candidate, reference), side, result in zip(pairs, sides, results, strict=True)
     ]
 
 
-def _method(result: PairedResult, side: Sides, scope: Scope) -> str:
-    """Test, interval and non-inferiority test; for pooled rows that lack languages, how many there are."""
+def _partly(result: PairedResult, side: Sides, scope: Scope) -> str:
+    """For pooled rows that lack languages: how many there are."""
     used = len(scope.languages) - len(side.conflicts)
-    return (
-        f"{result.method} ({used} of {len(scope.languages)} languages)"
-        if result.n and side.conflicts
-        else result.method
-    )
+    return f" ({used} of {len(scope.languages)} languages)" if result.n and side.conflicts else ""
 
 
 def provenance(side: Sides, scope: Scope) -> str:

@@ -6,7 +6,6 @@ The columns are documented in docs/files.md, what is computed in docs/statistics
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,6 @@ def _drift_rows(
     panel: Panel, pairs: Sequence[tuple[str, str]], places: Sequence[Scope], settings: ReportSettings
 ) -> Iterator[dict[str, Any]]:
     """Candidate less reference; the margins of the suites are about scores and play no part."""
-    rules = replace(settings.rules, margin=0.02, margins={})
     for place in places:
-        for row in paired_rows(panel, place, pairs, rules):
+        for row in paired_rows(panel, place, pairs, settings.rules, margin=None):
             yield {**row, "measure": panel.metric, "value": row["difference"]}

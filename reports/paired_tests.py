@@ -25,10 +25,10 @@ from .stats.results import Estimate, Test
 
 @dataclass(frozen=True)
 class Settings:
-    """How a comparison is made; ``margin`` is in the metric's units."""
+    """How a comparison is made; ``margin`` is in the metric's units, None for no test of non-inferiority."""
 
     alpha: float
-    margin: float
+    margin: float | None
     level: float
     n_resamples: int
     seed: int
@@ -39,7 +39,8 @@ class PairedResult:
     """Means and difference over the items that both systems have scored; NaN where nothing can be said.
 
     ``effect_size``: the difference over the standard deviation of the items' differences (Cohen's d for paired values).
-    ``mde``: the true difference that a test at alpha, uncorrected, finds with a probability of 80%.
+    ``mde``: the true difference that a test at alpha, uncorrected, finds with a probability of 80%. ``method``: of the
+    test, of the interval and of the test of non-inferiority.
     """
 
     n: int
@@ -103,7 +104,7 @@ def _result(
 ) -> PairedResult:
     scored = ~np.isnan(difference)
     n = int(scored.sum())
-    no_worse = _noninferiority(sides, settings)
+    no_worse = None if settings.margin is None else _noninferiority(sides, settings.margin, settings.alpha)
     return PairedResult(
         n=n,
         unscored_candidate=int(np.isnan(sides.candidate).sum()),
@@ -115,20 +116,22 @@ def _result(
         ci_high=interval.ci_high,
         effect_size=_effect_size(difference[scored]),
         p_value=test.p_value,
-        p_noninferior=no_worse.p_value,
+        p_noninferior=no_worse.p_value if no_worse else math.nan,
         mde=_detectable(sides, group, test, settings.alpha) if n else math.nan,
-        method="; ".join((test.method, interval.method, no_worse.method)) if n else "none",
+        method="; ".join(x.method for x in (test, interval, no_worse) if x) if n else "none",
     )
 
 
-def _noninferiority(sides: Sides, settings: Settings) -> Test:
+def _noninferiority(sides: Sides, margin: float, alpha: float) -> Test:
     """A win rate w against one half is preferences against their opposites, w - (1 - w), at twice the margin: the same
     test on the whole scale from -1 to 1."""
     twice = sides.against_half
+    if twice and margin >= 0.5:
+        raise ValueError(f"the margin of a win rate must be below 0.5, not {margin}")
     theirs = 1 - sides.candidate if twice else sides.reference
-    margin = 2 * settings.margin if twice else settings.margin
     clusters = sides.clusters if sides.has_shared_sources else None
-    return noninferiority(sides.candidate, theirs, margin, kind=sides.kind, clusters=clusters, alpha=settings.alpha)
+    units = 2 * margin if twice else margin
+    return noninferiority(sides.candidate, theirs, units, kind=sides.kind, clusters=clusters, alpha=alpha)
 
 
 def _effect_size(differences: Array) -> float:

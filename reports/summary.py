@@ -62,8 +62,7 @@ def print_headlines(folder: Path, data: RunData, console: Console) -> None:
     """A sentence for each candidate and suite, from ``comparisons.csv``."""
     file = folder / "comparisons.csv"
     if file.exists():
-        text = dict.fromkeys(("candidate", "reference", "suite", "metric", "scope", "verdict"), str)
-        table = pd.read_csv(file, usecols=[*text, "n", "margin"], dtype=text, keep_default_na=False)
+        table = pd.read_csv(file, dtype={"candidate": str, "reference": str, "suite": str}, keep_default_na=False)
         for candidate in data.systems:
             console.print(headline(table, candidate), markup=False, highlight=False, soft_wrap=True)
 

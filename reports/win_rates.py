@@ -6,7 +6,8 @@ its own name: they answer different questions and can differ by many points on t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .pooling import Scope, joint_signature, scopes
 from .run_data import Frame, RunData
 from .stats import (
     Estimate,
+    WinRate,
     bradley_terry,
     count_style,
     croco_length_adjusted_win_rate,
@@ -114,12 +116,14 @@ def _numbers(chosen: Frame, scope: Scope, rules: ComparisonRules) -> dict[str, A
     clusters = chosen["source_id"].to_numpy(dtype=object) if scope.kind != "language" else None
     ours, theirs = (chosen[[f"{x}_{side}" for x in _STYLE]].to_numpy(dtype=float) for side in ("ours", "theirs"))
     plain = win_rate(preferences, clusters, n_resamples=rules.n_resamples, level=rules.level, seed=rules.seed)
-    controlled = length_controlled_win_rate(
-        preferences, ours[:, 0], theirs[:, 0], seed=rules.seed, clusters=clusters, level=rules.level
-    )
-    croco = croco_length_adjusted_win_rate(preferences, ours[:, 0], theirs[:, 0], clusters=clusters, level=rules.level)
-    style = style_controlled_win_rate(preferences, ours, theirs, clusters=clusters, level=rules.level)
-    estimates = dict(zip(ESTIMATORS, (plain.estimate, controlled, croco, style), strict=True))
+    shared = {"clusters": clusters, "level": rules.level}
+    lengths = (preferences, ours[:, 0], theirs[:, 0])
+    estimates = {
+        "win_rate": plain.estimate,
+        "lc_alpaca_eval": _fitted(lambda: length_controlled_win_rate(*lengths, seed=rules.seed, **shared), plain),
+        "lc_croco": _fitted(lambda: croco_length_adjusted_win_rate(*lengths, **shared), plain),
+        "bt_style": _fitted(lambda: style_controlled_win_rate(preferences, ours, theirs, **shared), plain),
+    }
     return {
         "n": plain.estimate.n,
         "n_unscored": plain.estimate.n_unscored,
@@ -130,6 +134,18 @@ def _numbers(chosen: Frame, scope: Scope, rules: ComparisonRules) -> dict[str, A
         "p_value": plain.test.p_value,
         "method": "; ".join(x.method for x in (plain.test, *estimates.values())),
     }
+
+
+def _fitted(fit: Callable[[], Estimate], plain: WinRate) -> Estimate:
+    """A model-based win rate; where a few items, nearly separated by their lengths, have no finite fit, its columns are
+    empty and ``method`` says so."""
+    try:
+        return fit()
+    except ValueError as error:
+        if "no finite fit" not in str(error):
+            raise
+        e = plain.estimate
+        return Estimate(math.nan, math.nan, math.nan, math.nan, e.n, e.n_unscored, "no finite fit")
 
 
 def _ends(name: str, estimate: Estimate) -> dict[str, float]:

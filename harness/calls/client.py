@@ -8,22 +8,18 @@ that a server refuses ends all calls, with one sentence.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from random import Random
-from typing import Any
 
 import openai
 
 from ..errors import CrocoError, ServerError, UserError
 from .ledger import Ledger
 from .limiter import AdaptiveLimiter
-from .messages import LOGPROB_TAIL, TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome, Token
+from .messages import TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome
 from .settings import ApiKey, ServerSettings
+from .wire import Failure, Rejection, read_reply, retry_after
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LONGEST_WAIT = 600.0  # a server that asks for a longer one is not waited for
@@ -35,25 +31,6 @@ _WORTH_RETRYING = frozenset({408, 409, 429})
 _LENGTH_WORDS = ("context_length_exceeded", "string_above_max_length", "context length", "maximum context")
 _NOT_BEGUN = NoReply("stopped", "no more calls are begun")
 _FILTERED = ("content_filter", "content_policy", "content management policy")
-
-
-@dataclass
-class _Failure(Exception):
-    """A try that may be repeated. ``status`` is the ledger's word for it."""
-
-    status: str
-    reason: str
-    too_much: bool = False
-    nonsense: bool = False
-    wait: float | None = None
-
-
-@dataclass
-class _Rejection(Exception):
-    """A request that this server will never answer."""
-
-    status: str
-    reason: str
 
 
 class ChatClient:
@@ -75,8 +52,8 @@ class ChatClient:
             timeout=settings.timeout,
         )
         self._stopped = asyncio.Event()
-        self._failed_in_a_row = 0
-        self._reached = False
+        self._failed_in_a_row = self._rejections = 0
+        self._reached = self._answered = False
         self.error: CrocoError | None = None
 
     async def complete(self, request: ChatRequest) -> Outcome:
@@ -87,9 +64,9 @@ class ChatClient:
             attempt += 1
             try:
                 return await self._one_try(request, attempt)
-            except _Rejection as rejection:
-                return NoReply("rejected", rejection.reason)
-            except _Failure as failure:
+            except Rejection as rejection:
+                return self._rejected(rejection)
+            except Failure as failure:
                 nonsense += failure.nonsense
                 if nonsense > _RETRIES_OF_NONSENSE or attempt > self._retries:
                     return self._unanswered(failure, attempt)
@@ -117,7 +94,7 @@ class ChatClient:
             if self.error:
                 return _NOT_BEGUN
             reply = await self._post(request, attempt)
-        except _Failure as failure:
+        except Failure as failure:
             if failure.too_much:
                 self._limiter.slow_down(begun_in)
             if failure.wait and not self.error:
@@ -126,6 +103,7 @@ class ChatClient:
         finally:
             self._limiter.release()
         self._limiter.speed_up()
+        self._answered = True
         self._failed_in_a_row = 0
         return reply
 
@@ -138,20 +116,20 @@ class ChatClient:
             async with asyncio.timeout(self._settings.timeout):
                 data = await self._sdk.post("/chat/completions", cast_to=bytes, body=request.body())
             self._reached = True
-            reply = self._read(data)
+            reply = read_reply(self._scrub(data.decode("utf-8", "replace")))
             status = "ok"
             return reply
         except (TimeoutError, openai.APITimeoutError):
             status = "timeout"
-            raise _Failure(status, f"no reply within {self._settings.timeout:g} s") from None
+            raise Failure(status, f"no reply within {self._settings.timeout:g} s") from None
         except openai.APIStatusError as error:
             status = f"http {error.status_code}"
             self._reached = True
             raise self._meaning_of(error, status) from None
         except openai.APIConnectionError as error:
             status = "connection"
-            raise _Failure(status, f"connection failed ({_cause(error)})") from None
-        except _Failure as failure:
+            raise Failure(status, f"connection failed ({_cause(error)})") from None
+        except Failure as failure:
             status = failure.status
             raise
         finally:
@@ -162,45 +140,24 @@ class ChatClient:
             if reply and None in tokens and self._ledger.needs_counts:
                 self.stop(ServerError(f"{self._where} does not say how many tokens a call took; leave `budget` out."))
 
-    def _read(self, data: bytes) -> ChatReply:
-        """The reply in a response's body. Raises _Failure if it is not what the protocol says."""
-        try:
-            body = json.loads(data)
-            choices = body["choices"]
-            if not choices:
-                raise _Failure("no choices", "a reply without choices", nonsense=True)
-            choice, usage = choices[0], body.get("usage") or {}
-            message = choice["message"]
-            tokens = (choice.get("logprobs") or {}).get("content") or []
-            return ChatReply(
-                self._scrub(message.get("content") or ""),
-                choice.get("finish_reason"),
-                message.get("refusal"),
-                usage.get("prompt_tokens"),
-                usage.get("completion_tokens"),
-                tuple(_token(x) for x in tokens[-LOGPROB_TAIL:]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            raise _Failure("not a reply", "a reply that is not the protocol's JSON", nonsense=True) from None
-
-    def _meaning_of(self, error: openai.APIStatusError, status: str) -> _Failure | _Rejection:
+    def _meaning_of(self, error: openai.APIStatusError, status: str) -> Failure | Rejection:
         """What an HTTP error means: worth another try, this request alone is hopeless, or all of them are."""
         code = error.status_code
         said = self._said(error)
         if "insufficient_quota" in (error.code, error.type):
             self.stop(ServerError(f"{self._where} says that the quota is used up{said}; run again when there is more."))
         elif code in _WORTH_RETRYING or code >= 500:
-            wait = _retry_after(error.response.headers)
+            wait = retry_after(error.response.headers)
             if wait and wait > _LONGEST_WAIT:
                 self.stop(ServerError(f"{self._where} asks to wait for {wait:,.0f} s; run again then to go on."))
-            return _Failure(status, f"HTTP {code}{said}", too_much=code in _TOO_MUCH, wait=wait)
+            return Failure(status, f"HTTP {code}{said}", too_much=code in _TOO_MUCH, wait=wait)
         elif code == 413 or any(x in said.lower() or x == error.code for x in _LENGTH_WORDS):
-            return _Rejection(status, TOO_LONG)
+            return Rejection(status, TOO_LONG)
         elif any(x in said.lower() or x == error.code for x in _FILTERED):
-            return _Rejection(status, "refused by the server's content filter")
+            return Rejection(status, "refused by the server's content filter")
         else:
             self.stop(self._fatal(code, said))
-        return _Failure(status, f"HTTP {code}{said}")
+        return Failure(status, f"HTTP {code}{said}")
 
     def _fatal(self, code: int, said: str) -> CrocoError:
         env = self._settings.api_key_env
@@ -213,7 +170,19 @@ class ChatClient:
             )
         return ServerError(f"{self._where} refuses the request (HTTP {code}{said}).")
 
-    def _unanswered(self, failure: _Failure, attempts: int) -> NoReply:
+    def _rejected(self, rejection: Rejection) -> NoReply:
+        self._failed_in_a_row = 0
+        self._rejections += 1
+        if not self._answered and self._rejections >= _FAILED_IN_A_ROW:
+            self.stop(
+                ServerError(
+                    f"{self._where} rejected the first {self._rejections} requests ({rejection.reason}); "
+                    "make them shorter, or ask for fewer tokens."
+                )
+            )
+        return _NOT_BEGUN if self.error else NoReply("rejected", rejection.reason)
+
+    def _unanswered(self, failure: Failure, attempts: int) -> NoReply:
         self._failed_in_a_row += 1
         if not self._reached:
             self.stop(ServerError(f"{self._where} can't be reached: {failure.reason}."))
@@ -226,9 +195,9 @@ class ChatClient:
             )
         return _NOT_BEGUN if self.error else NoReply("unanswered", f"{failure.reason} ({attempts} tries)")
 
-    async def _pause(self, failure: _Failure, key: str, attempt: int) -> None:
+    async def _pause(self, failure: Failure, key: str, attempt: int) -> None:
         """Waits before the next try, or until all calls are stopped."""
-        if failure.wait is not None:
+        if failure.wait:
             return  # the limiter holds everybody back
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
         delay = longest * Random(f"{key}{attempt}").uniform(0.5, 1.0)
@@ -253,29 +222,8 @@ class ChatClient:
         return f"the server at {self._settings.base_url}"
 
 
-def _token(row: dict[str, Any]) -> Token:
-    """A token and its alternatives, the chosen one among them."""
-    alternatives = {x["token"]: float(x["logprob"]) for x in (row, *(row.get("top_logprobs") or ()))}
-    return Token(row["token"], tuple(alternatives.items()))
-
-
 def _cause(error: BaseException) -> str:
     """The innermost cause of a connection error, by its type alone: its text may hold anything."""
     while error.__cause__ is not None:
         error = error.__cause__
     return type(error).__name__
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Seconds to wait, from ``Retry-After`` (seconds or a date) or ``retry-after-ms``."""
-    milliseconds, text = headers.get("retry-after-ms"), headers.get("retry-after")
-    try:
-        if milliseconds:
-            return max(0.0, float(milliseconds) / 1000)
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

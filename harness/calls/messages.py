@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
@@ -70,7 +70,7 @@ class ChatReply:
     tail: tuple[Token, ...] = ()
 
     def as_row(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "tail": [vars(x) for x in self.tail]}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> ChatReply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -12,6 +13,7 @@ from .ledger import Ledger
 from .messages import ChatReply, ChatRequest, Outcome
 from .settings import ApiKey, ServerSettings
 
+_GATHER_SECONDS = 0.02  # replies of so long are handled together: one write, one wait for the disk
 _Done = tuple[ChatRequest, Outcome | BaseException]
 
 
@@ -48,6 +50,7 @@ class ServerEngine:
 
     def gather(self) -> list[tuple[ChatRequest, Outcome]]:
         done = [self._done.get()]
+        time.sleep(_GATHER_SECONDS)
         while True:
             try:
                 done.append(self._done.get_nowait())

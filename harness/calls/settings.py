@@ -44,7 +44,7 @@ class Budget(_Strict):
 
 def _plain_address(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(x.isspace() for x in url):
         raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold no user, password or query; api_key_env names the variable that holds the key")

@@ -62,8 +62,19 @@ def _proximal_step(slope: Array, bend: Array, l1: Array, b: Array) -> Array:
             target = b[:, j] + step[:, j] - (slope[:, j] + (bend[:, j] * step).sum(axis=1)) / curve
             step[:, j] = np.sign(target) * np.maximum(np.abs(target) - l1[:, j] / curve, 0) - b[:, j]
         if np.abs(step - before).max() <= TOLERANCE * (1 + np.abs(step).max()):
-            break
-    return step
+            return step
+    return np.array([_polished(*row) for row in zip(slope, bend, l1, b, step, strict=True)])
+
+
+def _polished(slope: Array, bend: Array, l1: Array, b: Array, step: Array) -> Array:
+    """The step solved exactly for the signs that coordinate descent found, which it nears slowly where features are
+    nearly collinear; the step as it was where the exact one has other signs."""
+    aim = b + step
+    moving = aim != 0
+    exact = -b.copy()
+    pull = slope[moving] + l1[moving] * np.sign(aim[moving]) + bend[np.ix_(moving, ~moving)] @ exact[~moving]
+    exact[moving] = np.linalg.solve(bend[np.ix_(moving, moving)], -pull)
+    return exact if (np.sign(b + exact)[moving] == np.sign(aim[moving])).all() else step
 
 
 def _halved(

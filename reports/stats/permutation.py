@@ -34,7 +34,7 @@ def sign_flip_permutation(
 
     The interval inverts the one-sided test: a difference d is inside if flipping the signs of values - d does not
     reject at (1 - level) / 2 on either side. Its ends are order statistics of the means of random subsets of clusters
-    (Hartigan 1969, doi:10.1080/01621459.1969.10501057). They are NaN if there are too few clusters for the level
+    (Hartigan 1969, J. Am. Stat. Assoc. 64:1303). They are NaN if there are too few clusters for the level
     (fewer than 6 at 0.95). Values that all agree give a width of 0: on a bounded scale take ``paired_bootstrap``'s
     interval.
 

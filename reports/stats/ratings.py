@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -182,13 +183,13 @@ class _Games:
 
         rows = rng.permutation(rows)
         outcomes = np.floor(2 * self.y[rows] + rng.random(len(rows))).astype(int)
-        winners = np.array([evalica.Winner.Y, evalica.Winner.Draw, evalica.Winner.X])[outcomes]
+        winners = np.array([int(evalica.Winner.Y), int(evalica.Winner.Draw), int(evalica.Winner.X)])[outcomes]
         i, j, index = self.i[rows], self.j[rows], pd.RangeIndex(len(self.names))
         found = [
-            evalica.elo(i[way], j[way], winners[way].tolist(), index=index, k=k, initial=CENTRE).scores.sort_index()  # pyright: ignore[reportArgumentType]
+            evalica.elo(i[way], j[way], winners[way].tolist(), index=index, k=k, initial=CENTRE)  # pyright: ignore[reportArgumentType]
             for way in (slice(None), slice(None, None, -1))
         ]
-        return np.mean(found, axis=0)
+        return (_in_order(found[0].scores) + _in_order(found[1].scores)) / 2
 
     def centred(self, ratings: Array) -> Array:
         return ratings - (ratings.mean() if self.anchor is None else ratings[self.anchor]) + CENTRE
@@ -241,11 +242,19 @@ def _log_strengths(wins: Array) -> Array:
     import evalica
     import pandas as pd
 
-    if connected_components(wins > 0, directed=True, connection="strong")[0] > 1:
-        return np.full(len(wins), np.nan)
     i, j = np.nonzero(wins)
+    each_pair_won_both_ways = (wins.T[i, j] > 0).all()
+    if not each_pair_won_both_ways and connected_components(wins > 0, directed=True, connection="strong")[0] > 1:
+        return np.full(len(wins), np.nan)
     found = evalica.bradley_terry(
         i, j, [evalica.Winner.X] * len(i), index=pd.RangeIndex(len(wins)), weights=wins[i, j].tolist(),
         tolerance=1e-12, limit=100_000,
     )  # fmt: skip
-    return np.log(found.scores.sort_index().to_numpy())
+    return np.log(_in_order(found.scores))
+
+
+def _in_order(scores: Any) -> Array:
+    """evalica's scores, sorted by strength, in the order of the systems' numbers."""
+    found = np.empty(len(scores))
+    found[scores.index] = scores.to_numpy()
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,9 @@ def test_a_run_writes_the_tables_and_prints_the_summary(finished: Path):
     assert whole["n"].tolist() == [4 * 9, 4 * 9]
     board = pd.read_csv(run / "leaderboard.csv")
     assert board["system"].isin(["base", "sft"]).all()
+    comparisons = pd.read_csv(run / "comparisons.csv")
+    assert comparisons["language"].tolist() == ["en", "mt", "all"] * 2
+    assert "sft in locale: at or above base in " in printed
     assert board["is_reference"].sum() == 1
 
 
@@ -221,6 +225,20 @@ def test_a_neutral_setting_may_change(finished: Path):
     (finished / "neutral.yaml").write_text(text.replace("batch_tokens: 512", "batch_tokens: 1024"), encoding="utf-8")
     done = subprocess.run([COMMAND, "run", "neutral.yaml"], cwd=finished, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_how_results_are_compared_may_change_in_a_finished_run(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    run = tmp_path / "runs" / "trial"
+    sections = "statistics: {margin: 0.3, alpha: 0.2}\narms: {dpo: sft, sft: base}\n"
+    text = (finished / "config.yaml").read_text(encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(text + sections, encoding="utf-8")
+    done = subprocess.run([COMMAND, "run", "config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["statistics"]["margin"] == 0.3
+    assert set(pd.read_csv(run / "comparisons.csv")["margin"]) == {0.3}
+    assert set(pd.read_csv(run / "policy.csv")["contrast"]) == {"dpo vs sft"}
+    assert (run / "scores.csv").read_bytes() == (finished / "runs" / "trial" / "scores.csv").read_bytes()
 
 
 def test_changed_weights_are_refused(finished: Path, tmp_path: Path, nano: Path):

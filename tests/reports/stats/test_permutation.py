@@ -32,7 +32,9 @@ def _ends(test):
 def test_all_flips_agree_with_scipys_permutation_test(n):
     values = np.random.default_rng(n).normal(0.5, 1, n)
     found = sign_flip_permutation(values)
-    theirs = stats.permutation_test((values,), lambda x, axis: x.mean(axis), permutation_type="samples", n_resamples=9e9)
+    theirs = stats.permutation_test(
+        (values,), lambda x, axis: x.mean(axis), permutation_type="samples", n_resamples=9e9
+    )
     assert found.p_value == pytest.approx(theirs.pvalue, **EXACT)
     assert found.effect == pytest.approx(values.mean(), **EXACT)
     assert (found.n, found.method) == (n, "sign-flip-exact")
@@ -202,7 +204,7 @@ def test_many_systems_need_a_table():
 
 # As often wrong as they say, and as often right
 
-DRAWS = 4000
+DRAWS = 3000
 
 
 def _p_values(differences, clusters=None):

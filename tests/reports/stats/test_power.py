@@ -110,7 +110,7 @@ def test_one_sided_power_takes_twice_the_alpha():
 
 # Simulated comparisons have the power they state
 
-DRAWS = 1500
+DRAWS = 1200
 
 
 def _found(differences, clusters=None):
