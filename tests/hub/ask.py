@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tqdm.std import tqdm
+
 
 def load_dataset(**arguments: Any) -> list[dict[str, Any]]:
     import datasets
@@ -59,6 +61,7 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    tqdm.get_lock()  # made once: threads that make and drop it for themselves meet one another
     questions: dict[str, dict[str, Any]] = json.load(sys.stdin)
     if any(x["call"] == "load_dataset" for x in questions.values()):
         import datasets  # noqa: F401  (once, before the threads)
