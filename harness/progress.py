@@ -14,6 +14,19 @@ from rich.progress import Progress as Bars
 _LINE_EVERY_SECONDS = 15.0
 
 
+def _bars(console: Console) -> Bars:
+    """Bars that leave nothing behind: what, how far, how fast, since when and for how long."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Bars(*columns, console=console, transient=True)
+
+
 class Progress(Protocol):
     """What whoever works on cells tells of it."""
 
@@ -51,15 +64,7 @@ class RunProgress:
         if not self._console.is_terminal:
             yield self
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Bars(*columns, console=self._console, transient=True) as bars:
+        with _bars(self._console) as bars:
             self._bars = bars
             self._all = bars.add_task(f"all {self._unit}s", total=self._total, rate="")
             self._current = [bars.add_task("", total=None, rate="") for _ in self._lanes]
@@ -128,15 +133,7 @@ class JudgingProgress:
         if not self._console.is_terminal:
             yield
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Bars(*columns, console=self._console, transient=True) as bars:
+        with _bars(self._console) as bars:
             self._bars = bars
             self._bar = bars.add_task(f"judge {self._judge}", total=None, rate="")
             yield

@@ -13,21 +13,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
-from importlib.util import find_spec
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from ..harness.backends import ModelSpec, RewardModel
-from ..harness.errors import UserError
+from ..harness.backends import RewardModel
 from ..harness.judges import Case, Judge, Ruling, Rulings
-from ..harness.models import ModelSource, find_model
+from ..harness.models import ModelSource
 from ..harness.options import parse_options
 from ..harness.reasoning import strip_reasoning
 from ..harness.records import AnswerPair, Judgment, Order, Verdict
+from ..harness.reward_models import RewardModelOptions
 from ..harness.store import RunDirectory
-from .llm.options import JsonObject
 
 VERSION = "1"
 TOO_LONG = "too long for the model"
@@ -40,18 +38,9 @@ Text = tuple[str, str]
 """A prompt and an answer to it."""
 
 
-class RewardOptions(BaseModel):
+class RewardOptions(RewardModelOptions):
     """Which reward model, how it runs, and what counts as a tie. Documented in docs/judges.md."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = Field(min_length=1)
-    revision: str | None = None
-    backend: Literal["transformers", "vllm"] = "transformers"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    batch_tokens: int = Field(8192, ge=64)
-    engine_options: JsonObject = {}
     tie_band: float = Field(0.0, ge=0, allow_inf_nan=False)
     graded: bool = False
 
@@ -59,10 +48,6 @@ class RewardOptions(BaseModel):
     def _fit_together(self) -> RewardOptions:
         if self.graded and self.tie_band:
             raise ValueError("tie_band is for verdicts: a graded preference has no ties, so leave one of them out")
-        if self.backend == "vllm" and self.device != "auto":
-            raise ValueError("vLLM chooses its device itself: leave device out")
-        if self.backend != "vllm" and self.engine_options:
-            raise ValueError("engine_options are for backend vllm")
         return self
 
 
@@ -78,11 +63,7 @@ class RewardJudge(Judge):
 
     def check(self) -> None:
         """Also raises ModelError if the model can't be found or gives more than one logit."""
-        if self._options.backend == "vllm" and find_spec("vllm") is None:
-            raise UserError("backend vllm needs vLLM: pip install 'croco-eval[vllm]'.")
-        from ..harness.backends.rewards import check_reward_model
-
-        check_reward_model(self._spec)
+        self._options.check(self._source)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -121,21 +102,10 @@ class RewardJudge(Judge):
 
     @cached_property
     def _source(self) -> ModelSource:
-        return find_model(self._options.model, self._options.revision)
-
-    @property
-    def _spec(self) -> ModelSpec:
-        o = self._options
-        return ModelSpec(self._source.path, self._source.revision, o.dtype, o.device, o.batch_tokens)
+        return self._options.find()
 
     def _load(self) -> RewardModel:
-        if self._options.backend == "vllm":
-            from ..harness.backends.vllm_rewards import VllmRewardModel
-
-            return VllmRewardModel(self._spec, self._options.engine_options)
-        from ..harness.backends.hf_rewards import HfRewardModel
-
-        return HfRewardModel(self._spec)
+        return self._options.load(self._source)
 
 
 class _Rewards:

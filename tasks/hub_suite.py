@@ -116,13 +116,11 @@ class HubSuite:
         known = {x.name for code in self.spec.languages for x in self.spec.entries(code) if x.name}
         for option, names in chosen.items():
             if option not in ("tasks", "exclude"):
-                raise UserError(
-                    f"suite {options.name!r} has no option {option!r}{did_you_mean(option, ['tasks', 'exclude'])}."
-                )
+                near = did_you_mean(option, ["tasks", "exclude"]) or "."
+                raise UserError(f"suite {options.name!r} has no option {option!r}{near}")
             if unknown := [x for x in names if x not in known]:
-                raise UserError(
-                    f"suite {options.name!r} has no task {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}."
-                )
+                near = did_you_mean(unknown[0], sorted(known)) or "."
+                raise UserError(f"suite {options.name!r} has no task {unknown[0]!r}{near}")
         wanted, unwanted = chosen.get("tasks"), chosen.get("exclude", ())
         return [
             x for x in self.spec.entries(language) if x.name not in unwanted and (wanted is None or x.name in wanted)

@@ -47,8 +47,8 @@ class Arm:
         known = {x.name: x for x in self.config.scorers}
         name = self.config.reward_name
         if name not in known:
-            near = did_you_mean(name, known)
-            raise UserError(f"arms.{self.name}.pair.reward: {name!r} is not one of the scorers{near}.")
+            near = did_you_mean(name, known) or f" ({', '.join(known)})."
+            raise UserError(f"arms.{self.name}.pair.reward: {name!r} is not one of the scorers{near}")
         return known[name]
 
     @property

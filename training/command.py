@@ -147,7 +147,8 @@ def pair(
         ("prompt-source", prompt_source, ["chosen", "rejected", "random"]),
     ):
         if value not in known:
-            raise UserError(f"--{option} {value!r} is none of {', '.join(known)}{did_you_mean(value, known)}.")
+            near = did_you_mean(value, known) or "."
+            raise UserError(f"--{option} {value!r} is none of {', '.join(known)}{near}")
     if out is None:
         raise UserError("--out is missing: the folder for the training files.")
     _pair_of_files(scored or [], prompts or [], out, reject_target, prompt_source, seed)

@@ -17,7 +17,7 @@ from ..harness.errors import CrocoError
 from ..harness.models import find_model
 from .arms import Arm, choose_arms, resolve_arms
 from .config import ScorerConfig, TrainConfig
-from .stages.prompts import load_prompts
+from .stages.prompts import load_prompts, read_preferences
 
 _READ, _TUNE = 2, 6
 
@@ -40,6 +40,8 @@ def show_plan(config: TrainConfig, stages: Sequence[str], arms: Sequence[str], s
     root = Path(config.out or ".")
     chosen = choose_arms(resolve_arms(config, root), arms)
     steps = [x for x in _steps(config, chosen, root) if _stage(x.name) in stages]
+    if "reward" in stages:
+        steps.append(_reward(config))
     total = 0.0
     for x in steps:
         rate = e.gpu_flops * (e.decode_utilisation if x.generates else e.utilisation)
@@ -100,6 +102,14 @@ def _tuning(arm: Arm, per_language: int, config: TrainConfig, policy: float | No
     answers = 2 if arm.trainer == "online-dpo" else arm.config.grpo.num_generations
     tokens = rows * epochs * answers * whole
     return _made(f"{label}{arm.trainer}", rows, "prompts", tokens, _TUNE + 2 * _READ, policy, generates=True)
+
+
+def _reward(config: TrainConfig) -> Step:
+    e, settings = config.estimate, config.reward
+    rows = len(read_preferences(settings.preferences, settings.seed))
+    size = _parameters(settings.model or config.policy.model, e.reward_parameters)
+    tokens = rows * settings.num_train_epochs * 2 * (e.prompt_tokens + e.answer_tokens)
+    return _made("reward", rows, "preferences", tokens, _READ if settings.backbone == "frozen" else _TUNE, size)
 
 
 def _pools(arm: Arm, per_language: int) -> int:

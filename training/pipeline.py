@@ -217,17 +217,12 @@ class Pipeline:
         }
 
     def _train_reward(self) -> None:
+        from ..harness.models import find_model
         from .trainers.job import Job
 
         settings = self.config.reward
-        if settings.preferences is None:
-            raise UserError(
-                "reward.preferences is missing: a JSONL or Parquet file with prompt, chosen and rejected, or a corpus."
-            )
-        from ..harness.models import find_model
-
-        base = find_model(settings.model) if settings.model else self._base()
         rows = read_preferences(settings.preferences, settings.seed)
+        base = find_model(settings.model) if settings.model else self._base()
         stage = self.stage("reward")
         kept = settings.model_dump(mode="json", exclude={"preferences", "model"})
         if stage.enter({**kept, "base": base.digest, "data": digest([asdict(x) for x in rows])}):

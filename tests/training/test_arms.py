@@ -7,14 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from croco_eval.harness.errors import DataError, ModelError, UserError
+from croco_eval.harness.models import find_model
 from croco_eval.training.arms import choose_arms, resolve_arms
-from croco_eval.training.config import DPO_LOSSES, TrainConfig, read_train_config
+from croco_eval.training.config import DPO_LOSSES, DpoSettings, TrainConfig, read_train_config
 from croco_eval.training.estimate import show_plan
 from croco_eval.training.pipeline import ALL, Pipeline
+from croco_eval.training.records import Pair
 from safetensors.torch import load_file
 
 TINY = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 96}
@@ -234,6 +237,16 @@ def test_the_plan_names_stages_rows_and_hours_and_runs_nothing(config: TrainConf
     assert [x.split(":")[0] for x in said[:-1]] == ["mono/seed-1/dpo", "mono/seed-2/dpo"]
 
 
+def test_a_reward_model_is_planned_too(tmp_path: Path):
+    rows = tmp_path / "preferences.jsonl"
+    rows.write_text('{"prompt": "What is tea?", "chosen": "A drink.", "rejected": "A fish."}\n', encoding="utf-8")
+    said: list[str] = []
+    show_plan(write(tmp_path, reward={"preferences": str(rows)}), ["reward"], [], said.append)
+    assert said[0].startswith("reward: 1 preferences, 1.6 thousand tokens, 0.00 GPU hours")
+    with pytest.raises(UserError, match=r"reward\.preferences is missing"):
+        show_plan(write(tmp_path), ["reward"], [], said.append)
+
+
 @pytest.mark.parametrize("name", ["eurollm-9b", "tiny-aya"])
 def test_the_studys_configs_parse_and_plan_without_their_models(name: str):
     config = read_train_config(Path(__file__).parents[2] / "configs" / f"{name}.yaml")
@@ -261,6 +274,19 @@ def test_arms_are_chosen_by_name_and_wrong_sections_are_told(tmp_path: Path):
     ):
         with pytest.raises(UserError, match=told):
             resolve_arms(write(tmp_path, arms={"x": arm}), tmp_path)
+
+
+def test_several_losses_are_weighed_as_asked(tmp_path: Path):
+    from croco_eval.training.trainers.dpo import train_dpo
+
+    pair = Pair("tea", "What is tea?", "en", "A drink.", "A fish.", 1.0, 0.0, "en", "en", 2)
+    base = Path(find_model("croco-nano").path)
+    first = {}
+    for weights in ((1.0, 1.0), (1.0, 0.0)):
+        settings = DpoSettings(loss_type=("sigmoid", "sft"), loss_weights=weights, max_length=96)
+        first[weights] = train_dpo(base, [pair], tmp_path / str(weights) / "adapter", settings)[0]["loss"]
+    assert first[1.0, 0.0] == pytest.approx(np.log(2), rel=1e-3)  # DPO's loss before anything is learnt
+    assert first[1.0, 1.0] > np.log(2) + 0.3
 
 
 def test_losses_are_those_of_the_trainer():

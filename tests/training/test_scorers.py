@@ -250,9 +250,9 @@ def test_a_template_that_rewrites_the_prompt_leaves_rows_unscored(tmp_path: Path
         ("implicit", {"model": "croco-nano", "adapter": "croco-nano-sft", "beta": 0}, "option 'beta'"),
         ("implicit", {"model": "croco-nano", "adaptor": "x"}, "did you mean 'adapter'"),
         ("translation", {"model": "croco-nano", "template": "Translate."}, "must hold {text}"),
-        ("reward-model", {"model": "croco-nano", "engine": "vlm"}, "option 'engine'"),
-        ("reward-model", {"model": "croco-nano", "engine": "vllm", "device": "cpu"}, "vLLM chooses its device itself"),
-        ("reward-model", {"model": "croco-nano", "engine_options": {"a": 1}}, "engine_options are for engine vllm"),
+        ("reward-model", {"model": "croco-nano", "backend": "vlm"}, "option 'backend'"),
+        ("reward-model", {"model": "croco-nano", "backend": "vllm", "device": "cpu"}, "vLLM chooses its device itself"),
+        ("reward-model", {"model": "croco-nano", "engine_options": {"a": 1}}, "engine_options are for backend vllm"),
     ],
 )
 def test_wrong_options_are_refused(kind: str, options: dict[str, Any], said: str):

@@ -63,7 +63,7 @@ def test_rewards_are_those_of_transformers(tmp_path: Path, nano: Path):
     found: dict[str, list[Any]] = {}
     for engine in ("transformers", "vllm"):
         more = {"engine_options": {"enforce_eager": True}} if engine == "vllm" else {}
-        options = {"model": str(folder), "dtype": "float32", "engine": engine, **more}
+        options = {"model": str(folder), "dtype": "float32", "backend": engine, **more}
         scorer = make_scorer(ScorerConfig(name="reward-model", options=options))
         found[engine] = [x for batch in scorer.score(rows) for x in batch]
         scorer.close()

@@ -4,39 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from ...harness.backends import Message, ModelSpec, RewardModel
-from ...harness.models import find_model
-from ...harness.options import JsonObject, parse_options
+from ...harness.backends import Message, RewardModel
+from ...harness.options import parse_options
+from ...harness.reward_models import RewardModelOptions
 from ..stages.score import Outcomes, Rated
 
 TOO_LONG = "longer than the model's window"
 _BATCH = 256
-
-
-class RewardModelOptions(BaseModel):
-    """Which model, and how it runs. ``engine_options`` go to vLLM as they are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = Field(min_length=1)
-    revision: str | None = None
-    engine: Literal["transformers", "vllm"] = "transformers"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    batch_tokens: int = Field(8192, ge=64)
-    engine_options: JsonObject = {}
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> RewardModelOptions:
-        if self.engine == "vllm" and self.device != "auto":
-            raise ValueError("vLLM chooses its device itself: leave device out")
-        if self.engine != "vllm" and self.engine_options:
-            raise ValueError("engine_options are for engine vllm")
-        return self
 
 
 class RewardModelScorer:
@@ -44,13 +20,13 @@ class RewardModelScorer:
 
     def __init__(self, **options: Any) -> None:
         self._options = parse_options(RewardModelOptions, options, "scorer 'reward-model'")
-        self._source = find_model(self._options.model, self._options.revision)
+        self._source = self._options.find()
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The engine is part of it only where it isn't transformers, and its device and batches never."""
+        """The backend is part of it only where it isn't transformers, and its device and batches never."""
         o = self._options
-        vllm = {"engine": o.engine, "engine_options": o.engine_options} if o.engine == "vllm" else {}
+        vllm = {"backend": o.backend, "engine_options": o.engine_options} if o.backend == "vllm" else {}
         return {"scorer": "reward-model", "model": self._source.digest, "dtype": o.dtype, **vllm}
 
     def score(self, rows: Sequence[Rated], done: int = 0) -> Outcomes:
@@ -67,15 +43,7 @@ class RewardModelScorer:
 
     @cached_property
     def _model(self) -> RewardModel:
-        o = self._options
-        spec = ModelSpec(self._source.path, self._source.revision, o.dtype, o.device, o.batch_tokens)
-        if o.engine == "vllm":
-            from ...harness.backends.vllm_rewards import VllmRewardModel
-
-            return VllmRewardModel(spec, o.engine_options)
-        from ...harness.backends.hf_rewards import HfRewardModel
-
-        return HfRewardModel(spec)
+        return self._options.load(self._source)
 
 
 def _conversation(row: Rated) -> list[Message]:

@@ -58,11 +58,15 @@ def prompts_digest(prompts: list[Prompt]) -> str:
     return digest([(x.prompt_id, x.source_id, x.prompt, x.gold, x.metadata) for x in prompts])
 
 
-def read_preferences(source: str | CorpusPreferences, seed: int) -> list[Preference]:
+def read_preferences(source: str | CorpusPreferences | None, seed: int) -> list[Preference]:
     """Preferences of a file or, drawn with the seed and in its order, of a corpus.
 
-    Raises DataError for a file that is missing or wrong, UserError for a corpus that has no preferences.
+    Raises DataError for a file that is missing or wrong, UserError for no source or a corpus that has no preferences.
     """
+    if source is None:
+        raise UserError(
+            "reward.preferences is missing: a JSONL or Parquet file with prompt, chosen and rejected, or a corpus."
+        )
     if isinstance(source, str):
         return _preferences_of_file(Path(source))
     corpus = registry.load("corpora", source.corpus)()

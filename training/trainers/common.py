@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
@@ -75,6 +76,23 @@ def lora_config(settings: TunerSettings, task_type: str = "CAUSAL_LM", **more: A
         task_type=task_type,
         **more,
     )
+
+
+def tune(
+    trainer: Callable[..., Any], base: Path, rows: list[dict[str, Any]], arguments: Any, settings: TunerSettings,
+    out: Path, probe: Sequence[tuple[str, str]], **more: Any,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Tunes a LoRA adapter of ``base`` with one of TRL's trainers, as ``train_and_save`` does. ``more`` is for the
+    trainer."""
+    made = trainer(
+        model=load_base(base),
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=load_tokenizer(base),
+        peft_config=lora_config(settings),
+        **more,
+    )
+    return train_and_save(made, out, probe)
 
 
 def train_and_save(trainer: Any, out: Path, probe: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from ..config import DpoSettings
 from ..records import Pair
-from .common import common_arguments, conversation, load_base, load_tokenizer, lora_config, reply, train_and_save
+from .common import common_arguments, conversation, reply, tune
 
 
 def train_dpo(
@@ -27,17 +26,11 @@ def train_dpo(
         **common_arguments(settings, out, len(rows)),
         beta=settings.beta,
         loss_type=list(settings.loss_type),
+        loss_weights=None if settings.loss_weights is None else list(settings.loss_weights),
         label_smoothing=settings.label_smoothing,
         max_length=settings.max_length,
     )
-    trainer = DPOTrainer(
-        model=load_base(base),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=load_tokenizer(base),
-        peft_config=lora_config(settings),
-    )
-    return train_and_save(trainer, out, probe)
+    return tune(DPOTrainer, base, rows, arguments, settings, out, probe)
 
 
 def preference_rows(pairs: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:

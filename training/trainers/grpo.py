@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ...harness.errors import UserError
 from ..config import GrpoSettings
 from ..records import Prompt
-from .common import common_arguments, load_base, load_tokenizer, lora_config, train_and_save
+from .common import common_arguments, tune
 from .online_dpo import RewardFunction, as_trl_reward, prompt_rows
 
 
@@ -40,12 +39,4 @@ def train_grpo(
         top_p=settings.top_p,
         max_completion_length=settings.max_new_tokens,
     )
-    trainer = GRPOTrainer(
-        model=load_base(base),
-        reward_funcs=as_trl_reward(reward),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=load_tokenizer(base),
-        peft_config=lora_config(settings),
-    )
-    return train_and_save(trainer, out, probe)
+    return tune(GRPOTrainer, base, rows, arguments, settings, out, probe, reward_funcs=as_trl_reward(reward))

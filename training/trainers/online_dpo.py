@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
 from ..config import OnlineDpoSettings
 from ..records import Prompt
-from .common import common_arguments, conversation, load_base, load_tokenizer, lora_config, train_and_save
+from .common import common_arguments, conversation, tune
 
 RewardFunction = Callable[[Sequence[str], Sequence[str]], list[float | None]]
 """Rewards of answers: (prompt ids, answers) -> one each, None for one that can't be scored."""
@@ -37,15 +36,7 @@ def train_online_dpo(
         max_length=settings.max_length,
         missing_eos_penalty=settings.missing_eos_penalty,
     )
-    trainer = OnlineDPOTrainer(
-        model=load_base(base),
-        reward_funcs=as_trl_reward(reward),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=load_tokenizer(base),
-        peft_config=lora_config(settings),
-    )
-    return train_and_save(trainer, out, probe)
+    return tune(OnlineDPOTrainer, base, rows, arguments, settings, out, probe, reward_funcs=as_trl_reward(reward))
 
 
 def prompt_rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
@@ -56,12 +47,13 @@ def prompt_rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
 def as_trl_reward(reward: RewardFunction) -> Callable[..., list[float | None]]:
     """A reward function in TRL's form. TRL counts None as a reward of 0, which may be a good one: the worst reward
     seen so far stands in for it."""
-    worst = 0.0
+    worst: float | None = None
 
     def scored(completions: Sequence[Any], prompt_id: Sequence[str], **_: Any) -> list[float | None]:
         nonlocal worst
         found = reward(prompt_id, [x[0]["content"] for x in completions])
-        worst = min([worst, *(x for x in found if x is not None)])
+        known = [x for x in (worst, *found) if x is not None]
+        worst = min(known, default=None)
         return [worst if x is None else x for x in found]
 
     return scored

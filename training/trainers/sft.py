@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from ..config import SftSettings
-from .common import common_arguments, conversation, load_base, load_tokenizer, lora_config, reply, train_and_save
+from .common import common_arguments, conversation, reply, tune
 
 
 def train_sft(
@@ -31,11 +30,4 @@ def train_sft(
         max_length=settings.max_length,
         completion_only_loss=True,
     )
-    trainer = SFTTrainer(
-        model=load_base(base),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=load_tokenizer(base),
-        peft_config=lora_config(settings),
-    )
-    return train_and_save(trainer, out, probe)
+    return tune(SFTTrainer, base, rows, arguments, settings, out, probe)

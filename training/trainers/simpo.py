@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
 from ..config import DpoSettings
 from ..records import Pair
-from .common import common_arguments, load_base, load_tokenizer, lora_config, train_and_save
+from .common import common_arguments, tune
 from .dpo import preference_rows
 
 
@@ -33,11 +32,4 @@ def train_simpo(
         max_length=settings.max_length,
         remove_unused_columns=False,
     )
-    trainer = CPOTrainer(
-        model=load_base(base),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=load_tokenizer(base),
-        peft_config=lora_config(settings),
-    )
-    return train_and_save(trainer, out, probe)
+    return tune(CPOTrainer, base, rows, arguments, settings, out, probe)
