@@ -6,12 +6,13 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .plan import Plan
+from .plan import Plan, System
 from .store import SCHEMA_VERSION, RunDirectory
 from .version import git_commit, package_version
 
@@ -44,10 +45,16 @@ def make_manifest(plan: Plan, run: RunDirectory) -> dict[str, Any]:
         "reference": plan.config.reference_name,
         "languages": plan.config.languages,
         "suites": {name: {"kind": suite.kind} for name, suite in plan.suites.items()},
-        "systems": {x.name: x.identity for x in plan.systems},
+        "systems": {x.name: _system(x) for x in plan.systems},
         "tasks": dict(_tasks(plan, run)),
         "judges": {**_added_judges(run), **{name: judge.identity for name, judge in plan.judges.items()}},
     }
+
+
+def _system(system: System) -> dict[str, Any]:
+    """Identity of a system, and how its adapter was tuned where that is recorded."""
+    tuning = system.tuning
+    return {**system.identity, **({"tuning": asdict(tuning)} if tuning else {})}
 
 
 def _tasks(plan: Plan, run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import registry
+from .adapters import Tuning, read_tuning
 from .backends import ModelSpec
 from .calls.settings import ApiKey, SystemServer
 from .config import JudgeConfig, RunConfig, SystemConfig
@@ -54,6 +55,11 @@ class System:
         settings = {"dtype": c.dtype, "device": c.device, "batch_tokens": c.batch_tokens}
         more = {"adapters": adapters, "options": c.engine_options, "server": c.server}
         return ModelSpec(self.base.path, self.base.revision, **settings, **more)
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """How its adapter came about, where that is recorded. Raises StoreError for a record that can't be read."""
+        return read_tuning(self.adapter) if self.adapter else None
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which way of tuning is better? The config's arms against each other on the items both answered (``policy.csv``)."""
+"""Which way of tuning is better? Two arms against each other on the items both answered (``policy.csv``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLICY_COLUMNS = ("contrast", *COMPARISON_COLUMNS)
 def policy_table(data: RunData, arms: Mapping[str, str], rules: ComparisonRules) -> Frame:
     """One row per contrast, suite, metric and scope (``POLICY_COLUMNS``); empty without two arms to compare.
 
-    ``arms``: way of tuning -> system (``ArmsConfig.systems``); contrasts with a missing arm are left out.
+    ``arms``: way of tuning -> system (``ReportSettings.arms``); contrasts with a missing arm are left out.
 
     The arms are paired item by item and tested directly. Open-ended suites pair the two arms' preferences over the
     run's reference; an arm that is the reference stands at 0.5. All rows are one family. Raises as

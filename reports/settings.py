@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..harness.adapters import Tuning
 from ..harness.config import RunConfig, StatisticsConfig, parse_config
 from ..harness.languages import GROUPS
 from ..harness.store import RunDirectory
+from .arms import arms_of, tunings_of
 from .comparisons import ComparisonRules
 
 
@@ -23,26 +25,35 @@ class Training:
 @dataclass(frozen=True)
 class ReportSettings:
     """``tuned``: languages the candidates were tuned on; ``arms``: way of tuning -> the system that stands for it;
-    ``trainings``: training runs of which systems are checkpoints; ``config``: the whole config, if there is one."""
+    ``trainings``: training runs of which systems are checkpoints; ``tunings``: system -> how its adapter was tuned;
+    ``config``: the whole config, if there is one."""
 
     rules: ComparisonRules = field(default_factory=ComparisonRules)
     tuned: tuple[str, ...] = GROUPS["high"]
     arms: dict[str, str] = field(default_factory=dict)
     trainings: tuple[Training, ...] = ()
+    tunings: dict[str, Tuning] = field(default_factory=dict)
     config: RunConfig | None = None
 
 
 def report_settings(folder: Path) -> ReportSettings:
-    """From the run's ``config.yaml``. Raises UserError if it is wrong, StoreError if it can't be read."""
-    text = RunDirectory(folder).config_text()
+    """From the run's ``config.yaml``, and what its adapters' records say of arms that it doesn't name.
+
+    Raises UserError for a wrong config, StoreError if something can't be read.
+    """
+    run = RunDirectory(folder)
+    text = run.config_text()
     if text is None:
         return ReportSettings()
     config = parse_config(text, str(folder / "config.yaml"), folder)
+    trainings = _trainings(config)
+    tunings = tunings_of(run.manifest(), frozenset(x for training in trainings for x in training.systems))
     return ReportSettings(
         _rules(config, config.statistics),
         tuple(config.statistics.tuned),
-        config.arms.systems,
-        _trainings(config),
+        arms_of(config.arms.systems, tunings),
+        trainings,
+        tunings,
         config,
     )
 

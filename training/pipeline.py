@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..harness.adapters import Tuning, write_tuning
 from ..harness.errors import DataError, UserError
 from ..harness.fingerprint import digest
 from ..harness.progress import Progress
@@ -167,7 +168,7 @@ class Pipeline:
             probe=str(stage.path / "probe.parquet") if probe else None,
             scorer=self._ready(arm.scorer).model_dump(mode="json") if online else None,
         )
-        self._finish(stage, self._trained(job), len(rows), self._kind(arm))
+        self._finish(stage, self._trained(job), len(rows), self._tuning(arm))
 
     def _training_data(self, arm: Arm) -> tuple[Sequence[Any], Any]:
         """The rows that an arm learns from, and what they were made from. Raises DataError if there are none."""
@@ -202,19 +203,22 @@ class Pipeline:
         step = max(1, len(first) // _PROBED)
         return [Answered(prompts[x.prompt_id], x.answer) for x in first[::step][:_PROBED]]
 
-    def _kind(self, arm: Arm) -> dict[str, Any]:
-        """What an arm is, for the reports: kept inside the adapter's folder."""
+    def _tuning(self, arm: Arm) -> Tuning:
+        """What an arm is, for whoever meets its adapter later."""
         online = arm.trainer in ("online-dpo", "grpo")
-        policy = None if online or arm.config.sample.policy is None else arm.config.sample.policy.name
-        return {
-            "arm": arm.name,
-            "trainer": arm.trainer,
-            "data": "online" if online else "on-policy" if policy is None else "off-policy",
-            "sampled_from": policy or self.config.policy.name,
-            "pool": arm.config.pair.pool if arm.trainer == "dpo" else None,
-            "languages": list(arm.config.languages),
-            "seed": arm.settings.seed,
-        }
+        gold = not (online or arm.needs_candidates)
+        other = None if online or gold else arm.config.sample.policy
+        policy = other.name if other else self.config.policy.name
+        return Tuning(
+            arm.name,
+            arm.trainer,
+            "online" if online else "gold" if gold else "off-policy" if other else "on-policy",
+            None if gold else policy,
+            arm.config.pair.pool if arm.trainer == "dpo" else arm.config.sft.pool if not (online or gold) else None,
+            None if gold else arm.config.reward_name,
+            tuple(arm.config.languages),
+            arm.settings.seed,
+        )
 
     def _train_reward(self) -> None:
         from ..harness.models import find_model
@@ -248,15 +252,15 @@ class Pipeline:
             )
         return find_model(policy.model, policy.revision)
 
-    def _finish(self, stage: Stage, log: list[dict[str, Any]], rows: int, kind: dict[str, Any] | None) -> None:
+    def _finish(self, stage: Stage, log: list[dict[str, Any]], rows: int, tuning: Tuning | None) -> None:
         """Keeps log, figure and what the adapter is; says how it went."""
         from .curves import draw_log, log_rows, write_log
 
         write_log(stage.path, log)
         draw_log(stage.path, log, _label(stage, self.root))
-        made = stage.path / ("model" if kind is None else "adapter")
-        if kind is not None:
-            write_json(made / "training.json", kind)
+        made = stage.path / ("model" if tuning is None else "adapter")
+        if tuning is not None:
+            write_tuning(made, tuning)
         write_json(stage.path / "cell.json", {"fingerprint": stage.begun_with(), "rows": rows, "last": log[-1:]})
         last = log_rows(log)[-1] if log else {}
         shown = [f"{name.replace('_', ' ')} {last[name]:.3f}" for name in _SAID if last.get(name) is not None]

@@ -167,7 +167,7 @@ def policy_section(tables: RunTables) -> Section | None:
             blocks.append(
                 _comparison_table(f"{_of(suite, metric)}: {contrast} ({candidate} against {reference})", rows)
             )
-    intro = "The arms of the config against each other on the items both answered; all rows are one family of tests."
+    intro = "Two arms against each other on the items both answered; all rows are one family of tests."
     return section("Ways of tuning", [intro, *blocks])
 
 

@@ -13,6 +13,8 @@ def provenance_section(tables: RunTables) -> Section:
     blocks: list[Block] = [_settings(tables)]
     if tables.settings.config:
         blocks.append(_systems(tables))
+    if tables.settings.tunings:
+        blocks.append(_tunings(tables))
     if (signatures := _signatures(tables)).rows:
         blocks.append(signatures)
     manifest = tables.data.manifest
@@ -44,6 +46,26 @@ def _systems(tables: RunTables) -> TextTable:
     config = tables.settings.config
     rows = [(x.name, x.model, x.revision or "", x.adapter or "", x.backend) for x in (config.systems if config else ())]
     return TextTable("Systems", ("system", "model", "revision", "adapter", "backend"), tuple(rows), n_names=5)
+
+
+def _tunings(tables: RunTables) -> TextTable:
+    """How adapters came about, by what lies beside their weights."""
+    rows = [
+        (
+            name,
+            x.arm,
+            x.trainer,
+            x.data,
+            x.sampled_from or "",
+            x.pool or "",
+            x.reward or "",
+            " ".join(x.languages),
+            f"{x.seed}",
+        )
+        for name, x in tables.settings.tunings.items()
+    ]
+    head = ("system", "arm", "trainer", "data", "sampled from", "pool", "reward", "languages", "seed")
+    return TextTable("How adapters were tuned", head, tuple(rows), n_names=8)
 
 
 def _signatures(tables: RunTables) -> TextTable:

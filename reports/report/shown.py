@@ -52,7 +52,7 @@ def left_out(tables: RunTables) -> str:
         parts.append(f"{checkpoints} checkpoints, those not to keep, stand {where} only.")
     if ranked:
         parts.append(
-            f"Tables by language and figures show the reference and {MOST_SHOWN} systems: the config's arms, then "
+            f"Tables by language and figures show the reference and {MOST_SHOWN} systems: the run's arms, then "
             f"those that rank first. The other {ranked} are in the CSV files."
         )
     return " ".join(parts)

@@ -98,7 +98,7 @@ def test_every_arm_leaves_an_adapter_that_says_what_it_is(done: Path):
         for x in done.glob("arms/**/training.json")
     }
     assert {k: (v["trainer"], v["data"], v["pool"]) for k, v in kinds.items()} == {
-        "gold/sft": ("sft", "on-policy", None),
+        "gold/sft": ("sft", "gold", None),
         "mono/seed-1/dpo": ("dpo", "on-policy", "language"),
         "mono/seed-2/dpo": ("dpo", "on-policy", "language"),
         "multi/dpo": ("dpo", "on-policy", "all"),
@@ -168,6 +168,8 @@ def test_checkpoints_are_systems_and_a_learning_curve(done: Path, cli, tmp_path:
     assert cli("report", "run").returncode == 0
     curve = pd.read_csv(tmp_path / "run" / "checkpoints.csv")
     assert set(curve["step"]) == set(steps)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["systems"]["dpo-1"]["tuning"]["arm"] == "mono/seed-1"
 
 
 def test_what_is_done_is_not_done_again(done: Path, config: TrainConfig):
