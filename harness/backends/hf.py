@@ -15,6 +15,7 @@ from . import Chunk, Message, ModelSpec
 from .hf_generate import generate_batch
 from .hf_likelihood import LikelihoodScorer
 from .hf_load import find_window, load_model
+from .memory import enough_memory_or
 from .text import render_chat
 
 
@@ -43,17 +44,16 @@ class HfBackend:
         switched = hasattr(self._model, "disable_adapter")
         if adapter is not None:
             self._model.set_adapter(adapter)
-        try:
-            with (
-                torch.inference_mode(),
-                self._model.disable_adapter() if switched and adapter is None else nullcontext(),
-            ):
-                yield self._model
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"model {self.spec.path!r} ran out of memory on {self._model.device}; "
-                f"lower batch_tokens (now {self.spec.batch_tokens})."
-            ) from error
+        told = (
+            f"model {self.spec.path!r} ran out of memory on {self._model.device}; "
+            f"lower batch_tokens (now {self.spec.batch_tokens})."
+        )
+        with (
+            enough_memory_or(told),
+            torch.inference_mode(),
+            self._model.disable_adapter() if switched and adapter is None else nullcontext(),
+        ):
+            yield self._model
 
     def say(self, message: str) -> None:
         """Tells the user something about this model."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..errors import ModelError
 from . import Message, ModelSpec
 from .hf_load import find_window, load_model
+from .memory import enough_memory_or
 from .rewards import check_reward_model, encode_conversations
 
 
@@ -67,11 +67,9 @@ class HfRewardModel:
         device = self._model.device
         ids = torch.tensor([x + [pad] * (width - len(x)) for x in rows], device=device)
         mask = torch.tensor([[1] * len(x) + [0] * (width - len(x)) for x in rows], device=device)
-        try:
-            with torch.inference_mode():
-                return self._model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"reward model {self._spec.path!r} ran out of memory on {device}; "
-                f"lower batch_tokens (now {self._spec.batch_tokens})."
-            ) from error
+        told = (
+            f"reward model {self._spec.path!r} ran out of memory on {device}; "
+            f"lower batch_tokens (now {self._spec.batch_tokens})."
+        )
+        with enough_memory_or(told), torch.inference_mode():
+            return self._model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()

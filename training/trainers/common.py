@@ -13,6 +13,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
+from ...harness.backends.memory import enough_memory_or
 from ...harness.errors import ModelError
 from ..config import TunerSettings
 from ..curves import write_log
@@ -108,13 +109,11 @@ def train_and_save(trainer: Any, out: Path, probe: Sequence[tuple[str, str]] = (
     trainer.add_callback(_KeepLog(out.parent))
     trainer.add_callback(_StopWhenDiverging())
     checkpoint = get_last_checkpoint(str(out)) if out.is_dir() else None
-    try:
+    with enough_memory_or(
+        "training ran out of memory: lower max_length or per_device_train_batch_size (and raise "
+        "gradient_accumulation_steps in return), or spread it over more GPUs with --accelerate."
+    ):
         trainer.train(resume_from_checkpoint=checkpoint)
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            "training ran out of memory: lower max_length or per_device_train_batch_size (and raise "
-            "gradient_accumulation_steps in return), or spread it over more GPUs with --accelerate."
-        ) from error
     trainer.save_model(str(out))
     return [x for x in trainer.state.log_history if "loss" in x]
 
