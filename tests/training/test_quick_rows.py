@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from croco_eval.training.pairs.quick_rows import QuickRows
-from croco_eval.training.pairs.study import REPEATED, read_prompts, read_scored
+from croco_eval.training.pairs.study import REPEATED, read_scored
 from croco_eval.training.pairs.study_files import write_study_files
+from croco_eval.training.pairs.study_prompts import read_prompts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from croco_eval.harness.errors import DataError
-from croco_eval.training.pairs.study import language_of
+from croco_eval.training.pairs import study
 from croco_eval.training.pairs.study_files import write_study_files
+from croco_eval.training.pairs.study_prompts import language_of
 
 DPO_FIELDS = [
     *("id", "source_dataset", "domain", "prompt", "prompt_language", "chosen", "rejected", "chosen_score"),
@@ -85,6 +86,27 @@ def test_pairs_are_those_of_a_plain_reading(files, tmp_path: Path):
     assert found == set(plain(scored, False))
     assert made.records["dpo_all_lang.jsonl"] == len(plain(scored, True))
     assert sum(x.pairs for x in made.pairs if x.language != "all") == len(in_language)
+
+
+def test_pairs_do_not_depend_on_how_many_prompts_are_taken_at_once(files, tmp_path: Path, monkeypatch):
+    """A language in two files, one without rows of a prompt and with rows that repeat earlier ones."""
+    scored, prompts = files
+    lines = scored[0].read_text(encoding="utf-8").splitlines()
+    kept = [x for x in lines if not json.loads(x)["messages"][0]["content"].strip().endswith(" 7")]
+    scored = [*scored, write(tmp_path / "n_da_scored.jsonl", [*kept[20:], *kept[:40]])]
+    made, texts = [], []
+    for rows in (1 << 16, 40, 1):
+        monkeypatch.setattr(study, "_ROWS_AT_ONCE", rows)
+        made.append(write_study_files(scored, prompts, tmp_path / "out"))
+        texts.append({x.name: x.read_bytes() for x in (tmp_path / "out").iterdir()})
+    assert texts[0] == texts[1] == texts[2]
+    for x in made:
+        assert dict(x.scored.repeats) == {"da": 20}
+        assert x.scored.examples["da", study.REPEATED] == f"{scored[-1]}:{len(kept) + 1}"
+        assert x.skips == made[0].skips
+    found = [(int(x["prompt"].split()[-1]), x["chosen"], x["rejected"], x["pool_size"])
+             for x in read(tmp_path / "out" / "dpo_all_lang.jsonl")]  # fmt: skip
+    assert found == plain(scored, True)
 
 
 def test_records_have_the_studys_fields_and_names(files, tmp_path: Path):

@@ -1,16 +1,12 @@
-"""The study's own files: scored generations and parallel prompts (JSONL).
+"""The study's scored generations: what is kept of each row is its prompt's line, its reward and where it lies.
 
-A scored file holds one row per generation (``messages``, ``reward_score``), a prompt file one row per source prompt;
-the language is the last ``_`` part of a file's name without ``_scored``, and line i of every prompt file is the same
-source prompt. Source: the scripts of arXiv 2605.26293 (jjzha/CroCo, ``prepare_fine_tuning_data.py``).
-
-Texts stay in the files: what is kept of a row is its pool, its reward and where it lies.
+Texts stay in the files. A usable row takes 20 bytes; what else grows with the rows is bounded by blocks of whole source
+prompts, one at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import multiprocessing
 import os
@@ -18,87 +14,54 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import orjson
 
 from ...harness.errors import DataError
 from .quick_rows import QuickRows
+from .study_prompts import Prompts, language_of, message, opened, parsed
 
 _UNSCORABLE = -999.0
 """What the study's scoring script writes where it could not read a reward."""
-
-
-def language_of(file: Path) -> str:
-    """The language of a file by its name: ``responses_da_scored.jsonl`` and ``prompts_da.jsonl`` are ``da``."""
-    return file.name.lower().removesuffix(".jsonl").replace("_scored", "").split("_")[-1]
-
-
-@dataclass
-class Prompts:
-    """The parallel prompts: where each line of each language lies. ``lines``: (language, text) -> line."""
-
-    files: dict[str, Path] = field(default_factory=dict)
-    offsets: dict[str, list[int]] = field(default_factory=dict)
-    lines: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    @property
-    def languages(self) -> list[str]:
-        return list(self.files)
-
-    def find(self, language: str, text: str) -> int | None:
-        """The line of a prompt, by its text in this language or, failing that, in any other."""
-        line = self.lines.get((language, text))
-        if line is not None:
-            return line
-        return next((self.lines[x, text] for x in self.languages if (x, text) in self.lines), None)
-
-    def has(self, language: str, line: int) -> bool:
-        """Whether a source prompt is there in a language."""
-        return language in self.offsets and line < len(self.offsets[language]) and self.offsets[language][line] >= 0
-
-
-def read_prompts(files: Sequence[Path]) -> Prompts:
-    """The prompts of all files. Raises DataError for a file that can't be read, and for two files of one language."""
-    prompts = Prompts()
-    for file in files:
-        language = language_of(file)
-        if language in prompts.files:
-            raise DataError(f"{prompts.files[language]} and {file} are both prompts in {language!r}.")
-        prompts.files[language] = file
-        offsets = prompts.offsets[language] = []
-        with _opened(file) as handle:
-            for offset, row in _rows(handle):
-                text = message(row, "user") if isinstance(row, dict) else None
-                offsets.append(offset if text else -1)
-                if text:
-                    prompts.lines[language, text] = len(offsets) - 1
-    return prompts
+_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One entry per usable generation, in the order of the files: its language and file (places in ``languages`` and
-    ``files``), source prompt, reward, and where its row begins.
+    """One entry per usable generation: the line of its source prompt, its reward, and where its row begins. File comes
+    after file, and within a file prompt after prompt; rows of one prompt are in the order of the file.
 
-    ``problems``: (language, what) -> rows left out; ``repeats``: language -> rows that are byte for byte an earlier
-    one of their file, which count like any other (the same answer may be sampled twice). ``examples`` names the first
-    row of each.
+    ``starts``: where each file begins among the entries, and their number. ``problems``: (language, what) -> rows left
+    out; ``repeats``: language -> rows that are byte for byte an earlier one of their file, which count like any other
+    (the same answer may be sampled twice). ``examples`` names the first row of each.
     """
 
     files: list[Path]
     languages: list[str]
-    file: np.ndarray
-    language: np.ndarray
+    starts: np.ndarray
     line: np.ndarray
     reward: np.ndarray
     offset: np.ndarray
     problems: Mapping[tuple[str, str], int]
     repeats: Mapping[str, int]
     examples: Mapping[tuple[str, str], str]
+
+    def file_of(self, entries: np.ndarray) -> np.ndarray:
+        """The files of entries, as places in ``files``."""
+        return np.searchsorted(self.starts, entries, side="right") - 1
+
+    def language_of(self, entries: np.ndarray) -> np.ndarray:
+        """The languages of entries, as places in ``languages``."""
+        codes = np.array([self.languages.index(language_of(x)) for x in self.files])
+        return codes[self.file_of(entries)]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All entries, as many source prompts at once as have about 65,000 of them, in the order of the prompts."""
+        files = [slice(x, y) for x, y in zip(self.starts[:-1], self.starts[1:], strict=True)]
+        return _by_prompts([self.line[x] for x in files], self.starts)
 
 
 REPEATED = "repeat an earlier row"
@@ -129,34 +92,33 @@ def read_scored(
         repeats[language] += part.repeats
         for reason, number in part.first.items():
             examples.setdefault((language, reason), f"{file}:{number}")
-    sizes = [len(x.rows) for x in parts]
+    sizes = [len(x.columns["line"]) for x in parts]
     if not sum(sizes):
         what = ", ".join(f"{n} rows {reason}" for (_, reason), n in problems.items()) or "the files are empty"
         raise DataError(f"no scored generation can be used: {what}.")
-    rows = np.concatenate([x.rows for x in parts])
-    codes = [languages.index(language_of(x)) for x in files]
+    line, reward, offset = (
+        np.concatenate([x.columns.pop(name) for x in parts])  # one copy of a column at a time
+        for name in ("line", "reward", "offset")
+    )
     return Scored(
         files=list(files),
         languages=languages,
-        file=np.repeat(np.arange(len(files), dtype=np.int16), sizes),
-        language=np.repeat(np.array(codes, dtype=np.int16), sizes),
-        line=rows["line"],
-        reward=rows["reward"],
-        offset=rows["offset"],
+        starts=np.cumsum([0, *sizes]),
+        line=line,
+        reward=reward,
+        offset=offset,
         problems=dict(problems),
         repeats=+repeats,
         examples=examples,
     )
 
 
-_ROW = np.dtype([("line", "i8"), ("reward", "f8"), ("offset", "i8"), ("size", "i8")])
-
-
 @dataclass(frozen=True)
 class _Part:
-    """The usable rows of a file; how many others there are by reason, and the line of the first of each."""
+    """The usable rows of a file, as columns ``line``, ``reward`` and ``offset``; how many others there are by reason,
+    and the line of the first of each."""
 
-    rows: np.ndarray
+    columns: dict[str, np.ndarray]
     problems: Counter[str]
     repeats: int
     first: dict[str, int]
@@ -175,11 +137,11 @@ def _in_processes(jobs: list[tuple[Path, Prompts, bool]], meanwhile: Callable[[]
 
 def _read_part(file: Path, prompts: Prompts, parse_all: bool) -> _Part:
     language, quick = language_of(file), QuickRows()
-    lines, rewards, offsets, sizes = array("q"), array("d"), array("q"), array("q")
+    lines, rewards, offsets, sizes = array("i"), array("d"), array("q"), array("q")
     problems: Counter[str] = Counter()
     first: dict[str, int] = {}
     offset = 0
-    with _opened(file) as handle:
+    with opened(file) as handle:
         for number, data in enumerate(handle, 1):
             begins, offset = offset, offset + len(data)
             known = None if parse_all else quick.read(data)
@@ -199,32 +161,51 @@ def _read_part(file: Path, prompts: Prompts, parse_all: bool) -> _Part:
             rewards.append(reward)
             offsets.append(begins)
             sizes.append(len(data))
-    rows = np.empty(len(lines), dtype=_ROW)
-    rows["line"], rows["reward"], rows["offset"], rows["size"] = lines, rewards, offsets, sizes
-    repeated = _repeated(file, rows)
-    if len(repeated):
-        first[REPEATED] = _line_number(file, int(repeated[0]))
-    return _Part(rows, problems, len(repeated), first)
+    columns = {
+        name: np.frombuffer(x, dtype=x.typecode)
+        for name, x in (("line", lines), ("reward", rewards), ("offset", offsets), ("size", sizes))
+    }
+    if not (columns["line"][1:] >= columns["line"][:-1]).all():
+        order = np.argsort(columns["line"], kind="stable")
+        for name in columns:
+            columns[name] = columns[name][order]
+    repeated = _repeated(file, columns)
+    del columns["size"]
+    if repeated:
+        first[REPEATED] = _line_number(file, min(repeated))
+    return _Part(columns, problems, len(repeated), first)
 
 
-def _repeated(file: Path, rows: np.ndarray) -> np.ndarray:
+def _by_prompts(lines: Sequence[np.ndarray], starts: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+    """Places of entries whose source prompts ascend in each of several columns, which begin at ``starts``: those of
+    some prompts in all columns, then those of the next ones."""
+    prompts = max((int(x[-1]) + 1 for x in lines if len(x)), default=0)
+    step = max(1, prompts * _ROWS_AT_ONCE // max(1, sum(map(len, lines))))
+    ends = np.arange(step, prompts + step, step)
+    cuts = [np.append(0, np.searchsorted(x, ends)) for x in lines]
+    for number in range(len(ends)):
+        yield np.concatenate(
+            [np.arange(x[number], x[number + 1]) + start for x, start in zip(cuts, starts, strict=False)]
+        )
+
+
+def _repeated(file: Path, columns: Mapping[str, np.ndarray]) -> list[int]:
     """Where the rows begin that are byte for byte an earlier one: of the same prompt, reward and length."""
-    keys = ("line", "reward", "size")
-    order = np.lexsort([rows[x] for x in keys])
-    alike = np.all([rows[x][order][1:] == rows[x][order][:-1] for x in keys], axis=0)
-    if not alike.any():
-        return np.zeros(0, dtype=np.int64)
     found: list[int] = []
-    seen: set[bytes] = set()
-    with _opened(file) as handle:
-        for place in np.flatnonzero(_neighbours(alike)).tolist():
-            row = rows[order[place]]
-            handle.seek(int(row["offset"]))
-            text = hashlib.blake2b(handle.read(int(row["size"])).strip(), digest_size=16).digest()
-            if text in seen:
-                found.append(int(row["offset"]))
-            seen.add(text)
-    return np.sort(np.array(found, dtype=np.int64))
+    with opened(file) as handle:
+        for block in _by_prompts([columns["line"]], [0]):
+            keys = [columns[x][block] for x in ("line", "reward", "size")]
+            order = np.lexsort(keys)
+            alike = np.all([x[order][1:] == x[order][:-1] for x in keys], axis=0)
+            seen: set[bytes] = set()
+            for place in block[order[_neighbours(alike)]].tolist() if alike.any() else ():
+                begins = int(columns["offset"][place])
+                handle.seek(begins)
+                text = hashlib.blake2b(handle.read(int(columns["size"][place])).strip(), digest_size=16).digest()
+                if text in seen:
+                    found.append(begins)
+                seen.add(text)
+    return found
 
 
 def _neighbours(alike: np.ndarray) -> np.ndarray:
@@ -235,7 +216,7 @@ def _neighbours(alike: np.ndarray) -> np.ndarray:
 def _line_number(file: Path, offset: int) -> int:
     """The line, from 1, that begins at this byte."""
     lines = 1
-    with _opened(file) as handle:
+    with opened(file) as handle:
         while block := handle.read(min(offset - handle.tell(), 1 << 20)):
             lines += block.count(b"\n")
     return lines
@@ -256,40 +237,3 @@ def _usable(row: Any, language: str, prompts: Prompts) -> tuple[int, float, str 
         return -1, math.nan, "have an empty answer"
     line = prompts.find(language, text)
     return (-1, math.nan, "have a prompt without a parallel line") if line is None else (line, float(reward), None)
-
-
-def _opened(file: Path) -> BinaryIO:
-    try:
-        return file.open("rb", buffering=1 << 20)
-    except OSError as error:
-        raise DataError(f"{file} can't be read: {error.strerror or error}.") from error
-
-
-def _rows(handle: BinaryIO) -> Iterator[tuple[int, Any]]:
-    """(where it begins, row) of each line that is not blank; None for one that is no JSON."""
-    offset = 0
-    for line in handle:
-        if not line.isspace():
-            yield offset, parsed(line)
-        offset += len(line)
-
-
-def parsed(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except ValueError:
-        try:
-            return json.loads(line)  # knows NaN and Infinity, which are no JSON but are written all the same
-        except ValueError:
-            return None
-
-
-def message(row: Any, role: str) -> str | None:
-    """The first message of a role, without the space around it; None where there is none."""
-    try:
-        for message in row["messages"]:
-            if message["role"] == role:
-                return message["content"].strip()
-    except (KeyError, TypeError, AttributeError):  # not the layout: the row is counted, and named
-        return None
-    return None

@@ -13,7 +13,8 @@ from ...harness.errors import DataError
 from ...harness.langid import is_in_language
 from ...harness.languages import LANGUAGES
 from .rule import PromptSource, Target
-from .study import Prompts, Scored, read_prompts, read_scored
+from .study import Scored, read_scored
+from .study_prompts import Prompts, read_prompts
 from .study_records import DamagedAnswer, PickedPairs, StudyRecords, pick_best, pick_study_pairs, write_jsonl
 
 _IDENTIFIED = 25
@@ -82,7 +83,7 @@ def _write(
         work = _Writing(scored, records, out, seed)
         for code, language in enumerate(scored.languages):
             work.dpo(f"dpo_in_lang_{language}.jsonl", language, in_language.of_language(scored, language))
-            work.sft(f"sft_in_lang_max_r_{language}.jsonl", best[scored.language[best] == code])
+            work.sft(f"sft_in_lang_max_r_{language}.jsonl", best[scored.language_of(best) == code])
         work.dpo("dpo_all_lang.jsonl", "all", over_all)
         work.sft("sft_all_lang_max_r_.jsonl", pick_best(scored, "all"))
     skips = {(x.pool, reason): n for x in (in_language, over_all) for reason, n in x.skips.items()}

@@ -15,9 +15,10 @@ import orjson
 
 from ...harness.store import replacing
 from .rule import REASONS, Outcome, Pool, PromptSource, Target, best_candidates, pick_pairs
-from .study import Prompts, Scored, message, parsed
+from .study import Scored
+from .study_prompts import Prompts, message, parsed
 
-_KEPT = 8192
+_KEPT = 1024
 """Texts that are kept, because the next file asks for the same ones."""
 
 
@@ -38,26 +39,34 @@ class PickedPairs:
 
     def of_language(self, scored: Scored, language: str) -> PickedPairs:
         """Those whose chosen generation is in a language."""
-        these = scored.language[self.chosen] == scored.languages.index(language)
+        these = scored.language_of(self.chosen) == scored.languages.index(language)
         return PickedPairs(self.pool, self.chosen[these], self.rejected[these], self.sizes[these], self.skips)
 
 
 def pick_study_pairs(scored: Scored, pool: Pool, reject_target: Target = "mean_minus_2sigma") -> PickedPairs:
     """The pairs. ``pool``: candidates of one prompt in one language, or in all."""
-    picks = pick_pairs(scored.reward, _pools(scored, pool), rejected=reject_target)
-    counts = Counter(picks.outcomes.tolist())
-    skips = Counter({REASONS[Outcome(x)]: n for x, n in counts.items() if x != Outcome.PAIR})
-    has = picks.has_pair
-    return PickedPairs(pool, picks.chosen[has], picks.rejected[has], picks.sizes[has], skips)
+    skips: Counter[str] = Counter()
+    found: list[tuple[np.ndarray, ...]] = []
+    for rows in scored.blocks():
+        picks = pick_pairs(scored.reward[rows], _pools(scored, rows, pool), rejected=reject_target)
+        counts = Counter(picks.outcomes.tolist())
+        skips.update({REASONS[Outcome(x)]: n for x, n in counts.items() if x != Outcome.PAIR})
+        has = picks.has_pair
+        found.append((rows[picks.chosen[has]], rows[picks.rejected[has]], picks.sizes[has]))
+    chosen, rejected, sizes = (np.concatenate(x) for x in zip(*found, strict=True))
+    return PickedPairs(pool, chosen, rejected, sizes, skips)
 
 
 def pick_best(scored: Scored, pool: Pool) -> np.ndarray:
     """The rows with the highest reward of each pool, in the order of source prompts."""
-    return best_candidates(scored.reward, _pools(scored, pool))[1]
+    return np.concatenate(
+        [rows[best_candidates(scored.reward[rows], _pools(scored, rows, pool))[1]] for rows in scored.blocks()]
+    )
 
 
-def _pools(scored: Scored, pool: Pool) -> np.ndarray:
-    return scored.line if pool == "all" else scored.line * len(scored.languages) + scored.language
+def _pools(scored: Scored, rows: np.ndarray, pool: Pool) -> np.ndarray:
+    lines = scored.line[rows].astype(np.int64)
+    return lines if pool == "all" else lines * len(scored.languages) + scored.language_of(rows)
 
 
 class StudyRecords:
@@ -87,9 +96,11 @@ class StudyRecords:
     def dpo(self, pairs: PickedPairs) -> Iterator[dict[str, Any]]:
         """DPO records of pairs."""
         scored, rng = self._scored, np.random.default_rng(self._seed)
-        for best, worse, size in zip(pairs.chosen.tolist(), pairs.rejected.tolist(), pairs.sizes.tolist(), strict=True):
+        columns = (pairs.chosen, pairs.rejected, pairs.sizes)
+        spoken = (scored.language_of(x) for x in (pairs.chosen, pairs.rejected))
+        for best, worse, size, *codes in zip(*(x.tolist() for x in (*columns, *spoken)), strict=True):
             line = int(scored.line[best])
-            ours, theirs = (scored.languages[scored.language[x]] for x in (best, worse))
+            ours, theirs = (scored.languages[x] for x in codes)
             source = self._prompt_source if pairs.pool == "all" else "chosen"
             wanted = {"chosen": ours, "rejected": theirs, "random": None}[source]
             language, prompt = self._prompt(line, wanted, rng)
@@ -112,8 +123,8 @@ class StudyRecords:
     def sft(self, rows: np.ndarray) -> Iterator[dict[str, Any]]:
         """SFT records of generations."""
         scored, rng = self._scored, np.random.default_rng(self._seed)
-        for row in rows.tolist():
-            line, language = int(scored.line[row]), scored.languages[scored.language[row]]
+        for row, code in zip(rows.tolist(), scored.language_of(rows).tolist(), strict=True):
+            line, language = int(scored.line[row]), scored.languages[code]
             _, prompt = self._prompt(line, language, rng)
             yield {
                 "id": prompt.get("id") or f"sft_{line}_{language}_{_short_hash(line, language)}",
@@ -133,7 +144,7 @@ class StudyRecords:
         return language, self._asked(language, line)
 
     def _read_answer(self, row: int) -> str:
-        file = self._scored.files[self._scored.file[row]]
+        file = self._scored.files[int(self._scored.file_of(np.array(row)))]
         text = message(self._read(file, int(self._scored.offset[row])), "assistant")
         if not text:
             raise DamagedAnswer(file)
