@@ -1,12 +1,13 @@
 """How well croco-nano's reward model ranks: the tables of docs/croco-nano.md.
 
     croco-eval train sample benchmarks/nano_reward.yaml
-    python benchmarks/nano_reward.py [SAMPLES] [--model croco-nano-reward]
+    python benchmarks/nano_reward.py [SAMPLES] [--model croco-nano-reward | --typicality]
 
 Prints, as Markdown, per language: the share of pairs (a good answer, a flawed one) of the evaluation split that the
 model ranks rightly, by kind of flaw; and, with SAMPLES (the folder ``samples`` of the first command), how its rewards
 rank real samples of the base about the tuning split, against the known facts (judge ``reference``). Intervals
-are of 95%, clustered by source.
+are of 95%, clustered by source. ``--typicality`` ranks by the scorer of that name instead, with croco-nano, and first
+fits its head on English preferences and prints it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from croco_eval.harness.backends import ModelSpec
+from croco_eval.harness.backends import Message, ModelSpec
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.models import find_model
 from croco_eval.harness.store import read_records
@@ -27,17 +29,46 @@ from croco_eval.judges.reference import assess
 from croco_eval.reports.stats import mean_interval
 from croco_eval.tasks.locale.corpus import PREFERENCE_FLAWS, LocaleCorpus
 from croco_eval.tasks.locale.sources import rng_for
+from croco_eval.training.config import CorpusPreferences
 from croco_eval.training.records import Candidate
+from croco_eval.training.scorers.typicality import TypicalityScorer, fit_head
+from croco_eval.training.stages.prompts import read_preferences
 from scipy.stats import kendalltau
 
 LANGUAGES = ("en", "da", "de", "es", "fr", "it", "nl", "no", "pt", "sv", "cy", "ga", "gl", "mt")
 FLAWS = (*PREFERENCE_FLAWS, "other_language")
 SEED = 42
+HEAD_PREFERENCES = 800
 Cell = tuple[list[float], list[str]]
 """Values and their sources."""
 
 
-def by_flaw(model: HfRewardModel, pairs: int) -> dict[tuple[str, str], Cell]:
+class Ranker(Protocol):
+    """Gives rewards of the last messages of conversations."""
+
+    def rewards(self, conversations: Sequence[Sequence[Message]]) -> Sequence[float | None]: ...
+
+
+class TypicalityRanker:
+    """The scorer ``typicality`` with croco-nano; its head is fitted on English preferences about the tuning split."""
+
+    def __init__(self) -> None:
+        options = {"model": "croco-nano", "dtype": "float32"}
+        self._scorer = TypicalityScorer(**options, head={"typicality": 1.0, "end": 1.0})
+        rows = read_preferences(CorpusPreferences(corpus="locale", language="en"), SEED)[:HEAD_PREFERENCES]
+        chosen, rejected = (
+            np.array(self._scorer.statistics(x))
+            for x in ([(x.prompt, x.chosen) for x in rows], [(x.prompt, x.rejected) for x in rows])
+        )
+        self.head = fit_head(chosen, rejected)
+
+    def rewards(self, conversations: Sequence[Sequence[Message]]) -> list[float | None]:
+        """The head's sum of each answer's statistics."""
+        found = self._scorer.statistics([(x[0]["content"], x[1]["content"]) for x in conversations])
+        return [None if x is None else self.head.typicality * x[0] + self.head.end * x[1] for x in found]
+
+
+def by_flaw(model: Ranker, pairs: int) -> dict[tuple[str, str], Cell]:
     """Right (1), tied (0.5) or wrong (0) per (language, flaw), on ``pairs`` pairs each."""
     found: dict[tuple[str, str], Cell] = {}
     for language in LANGUAGES:
@@ -53,7 +84,7 @@ def by_flaw(model: HfRewardModel, pairs: int) -> dict[tuple[str, str], Cell]:
     return found
 
 
-def on_samples(model: HfRewardModel, folder: Path, prompts: int) -> tuple[dict[str, Cell], dict[str, Cell]]:
+def on_samples(model: Ranker, folder: Path, prompts: int) -> tuple[dict[str, Cell], dict[str, Cell]]:
     """Per language: right or wrong for each two samples of a prompt whose quality differs, and tau-b of each prompt."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in read_records(folder / "data.parquet", Candidate):
@@ -81,9 +112,11 @@ def on_samples(model: HfRewardModel, folder: Path, prompts: int) -> tuple[dict[s
     return right, taus
 
 
-def rewards(model: HfRewardModel, rows: Sequence[tuple[str, str]]) -> list[float]:
+def rewards(model: Ranker, rows: Sequence[tuple[str, str]]) -> list[float]:
     """The model's reward of each (prompt, answer)."""
-    talks = [[{"role": "user", "content": x}, {"role": "assistant", "content": y}] for x, y in rows]
+    talks: list[list[Message]] = [
+        [{"role": "user", "content": x}, {"role": "assistant", "content": y}] for x, y in rows
+    ]
     return [float("nan") if x is None else x for x in model.rewards(talks)]
 
 
@@ -112,10 +145,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("samples", nargs="?", type=Path, help="folder of a sample stage over the tuning prompts")
     parser.add_argument("--model", default="croco-nano-reward")
+    parser.add_argument("--typicality", action="store_true", help="rank by the scorer typicality")
     parser.add_argument("--pairs", type=int, default=40, help="pairs per language and flaw")
     parser.add_argument("--prompts", type=int, default=60, help="sampled prompts per language")
     options = parser.parse_args()
-    model = HfRewardModel(ModelSpec(str(find_model(options.model).path), dtype="float32", batch_tokens=8192))
+    model: Ranker
+    if options.typicality:
+        model = TypicalityRanker()
+        print(f"head: {model.head}\n")
+    else:
+        model = HfRewardModel(ModelSpec(str(find_model(options.model).path), dtype="float32", batch_tokens=8192))
 
     found = by_flaw(model, options.pairs)
     groups = {x: (x,) for x in LANGUAGES} | {"all but English": LANGUAGES[1:]}
