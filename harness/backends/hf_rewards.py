@@ -11,6 +11,7 @@ from . import Message, ModelSpec
 from .hf_load import find_window, load_model
 from .memory import enough_memory_or
 from .rewards import check_reward_model, encode_conversations
+from .text import token_batches
 
 
 class HfRewardModel:
@@ -30,7 +31,8 @@ class HfRewardModel:
         """The reward of the last message of each conversation, in order; None for one longer than the window."""
         encoded = encode_conversations(self._tokenizer, conversations, self._window, self._spec.path)
         rewards: list[float | None] = [None] * len(encoded)
-        for batch in self._batches({i: len(x) for i, x in enumerate(encoded) if x is not None}):
+        lengths = {i: len(x) for i, x in enumerate(encoded) if x is not None}
+        for batch in token_batches(lengths, self._spec.batch_tokens):
             logits = self._logits([encoded[x] or [] for x in batch])
             for position, value in zip(batch, logits, strict=True):
                 rewards[position] = value
@@ -41,16 +43,6 @@ class HfRewardModel:
         self._model = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-    def _batches(self, lengths: dict[int, int]) -> list[list[int]]:
-        """Positions in batches of at most ``batch_tokens`` tokens, longest first."""
-        batches: list[list[int]] = []
-        for position in sorted(lengths, key=lambda x: (-lengths[x], x)):
-            if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= self._spec.batch_tokens:
-                batches[-1].append(position)
-            else:
-                batches.append([position])
-        return batches
 
     def _logits(self, rows: list[list[int]]) -> list[float]:
         """The logit at the end of each row.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ModelError
@@ -40,6 +40,18 @@ def encode_prompt(tokenizer: Any, text: str, room: int) -> list[int]:
     """Token ids of a prompt, which loses its beginning if it is longer than ``room``; a chat template's own beginning
     of the sequence is not doubled."""
     return _encode(tokenizer, text)[-room:]
+
+
+def token_batches(lengths: Mapping[int, int], batch_tokens: int) -> list[list[int]]:
+    """Positions of texts in batches of at most ``batch_tokens`` tokens with their padding, longest first; a text that
+    is longer than that has a batch of its own. ``lengths``: position -> tokens."""
+    batches: list[list[int]] = []
+    for position in sorted(lengths, key=lambda x: (-lengths[x], x)):
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= batch_tokens:
+            batches[-1].append(position)
+        else:
+            batches.append([position])
+    return batches
 
 
 def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Iterator[tuple[Ids, Ids]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,6 +77,21 @@ class CausalModel:
         except Exception as error:  # the template is the model's own code
             raise ModelError(f"the chat template of {self.source.path!r} failed: {error}") from error
         return (context, whole[len(context) :]) if whole.startswith(context) else None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's own."""
+        return self._backend.tokenizer
+
+    @property
+    def window(self) -> int:
+        """Tokens that the model reads at most."""
+        return self._backend.engine(None).max_length
+
+    def active(self) -> AbstractContextManager[Any]:
+        """The model itself, for inference without adapters. Raises ModelError, saying what to lower, when memory runs
+        out inside."""
+        return self._backend.active(None)
 
     def close(self) -> None:
         """Frees the model's memory."""

@@ -9,7 +9,6 @@ in one language; the statistics are the base's own in every language.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize
 
-from ...harness.backends import ModelSpec
-from ...harness.backends.hf_load import find_window, load_model
-from ...harness.backends.text import render_chat
+from ...harness.backends.text import encode_pairs, token_batches
 from ...harness.errors import ModelError
 from ...harness.models import find_model
 from ...harness.options import parse_options
 from ..stages.score import Outcomes, Rated
-from .likelihood import AT_ONCE, CausalOptions
+from .likelihood import AT_ONCE, CausalModel, CausalOptions
 from .reward_model import TOO_LONG
 
 VERSION = "1"
@@ -51,80 +48,63 @@ class TypicalityScorer:
 
     def __init__(self, **options: Any) -> None:
         self._options = parse_options(TypicalityOptions, options, "scorer 'typicality'")
-        self._source = find_model(self._options.model, self._options.revision)
+        self._model = CausalModel(find_model(self._options.model, self._options.revision), self._options)
 
     @property
     def identity(self) -> dict[str, Any]:
+        """How the model runs is no part of it, but for its number type."""
         o = self._options
-        head = o.head.model_dump()
-        return {
-            "scorer": "typicality",
-            "version": VERSION,
-            "model": self._source.digest,
-            "head": head,
-            "dtype": o.dtype,
-        }
+        named = {"scorer": "typicality", "version": VERSION, "model": self._model.source.digest, "dtype": o.dtype}
+        return {**named, "head": o.head.model_dump()}
 
     def score(self, rows: Sequence[Rated], done: int = 0) -> Outcomes:
         """The reward of each answer; empty and too long ones are unscored. Raises ModelError."""
         head = self._options.head
         for start in range(done, len(rows), AT_ONCE):
             some = [(x.prompt.prompt, x.candidate.answer) for x in rows[start : start + AT_ONCE]]
-            found = self.statistics(some)
             yield [
-                (head.typicality * x[0] + head.end * x[1], None) if x else (None, TOO_LONG if y else EMPTY)
-                for x, (_, y) in zip(found, some, strict=True)
+                (head.typicality * x[0] + head.end * x[1], None) if x else (None, TOO_LONG if answer else EMPTY)
+                for x, (_, answer) in zip(self.statistics(some), some, strict=True)
             ]
 
     def statistics(self, rows: Sequence[tuple[str, str]]) -> list[tuple[float, float] | None]:
         """Typicality and end of each (prompt, answer); None for an empty answer and for more than the window."""
-        model, tokenizer, window = self._loaded
-        heads = [render_chat(tokenizer, [{"role": "user", "content": x}], False, self._source.path) for x, _ in rows]
-        contexts = [tokenizer(x, add_special_tokens=False)["input_ids"] for x in heads]
-        answers = [tokenizer(x, add_special_tokens=False)["input_ids"] for _, x in rows]
-        lengths = {i: len(c) + len(a) for i, (c, a) in enumerate(zip(contexts, answers, strict=True)) if a}
+        texts = [(self._model.question(prompt), answer) for prompt, answer in rows]
+        encoded = list(encode_pairs(self._model.tokenizer, texts, 1 << 30))
+        lengths = {i: len(context) + len(answer) for i, (context, answer) in enumerate(encoded) if answer}
+        fitting = {i: x for i, x in lengths.items() if x < self._model.window}
         found: list[tuple[float, float] | None] = [None] * len(rows)
-        batch: list[int] = []
-        for place in [*sorted((x for x in lengths if lengths[x] < window), key=lambda x: -lengths[x]), None]:
-            full = batch and (place is None or lengths[batch[0]] * (len(batch) + 1) > self._options.batch_tokens)
-            if full:
-                values = self._measure(model, [(contexts[x], answers[x]) for x in batch], tokenizer.eos_token_id)
-                for x, value in zip(batch, values, strict=True):
-                    found[x] = value
-                batch = []
-            if place is not None:
-                batch.append(place)
+        for batch in token_batches(fitting, self._options.batch_tokens):
+            for place, value in zip(batch, self._measure([encoded[x] for x in batch]), strict=True):
+                found[place] = value
         return found
 
     def close(self) -> None:
         """Frees the model's memory."""
-        self.__dict__.pop("_loaded", None)
+        self._model.close()
 
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any, int]:
-        o = self._options
-        spec = ModelSpec(self._source.path, self._source.revision, o.dtype, o.device, o.batch_tokens)
-        model, tokenizer = load_model(spec)
-        if tokenizer.eos_token_id is None:
-            raise ModelError(f"model {self._source.path!r} has no token that ends a turn.")
-        return model, tokenizer, find_window(model, tokenizer)
-
-    @staticmethod
-    @torch.inference_mode()
-    def _measure(model: Any, rows: Sequence[tuple[list[int], list[int]]], end: int) -> list[tuple[float, float]]:
-        width = max(len(c) + len(a) for c, a in rows)
-        ids = torch.tensor([c + a + [end] * (width - len(c) - len(a)) for c, a in rows], device=model.device)
-        mask = torch.tensor([[1] * (len(c) + len(a)) + [0] * (width - len(c) - len(a)) for c, a in rows])
-        states = model(
-            input_ids=ids, attention_mask=mask.to(model.device), output_hidden_states=True, logits_to_keep=1
-        ).hidden_states[-1]
+    def _measure(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[tuple[float, float]]:
+        """Typicality and end of each (context, answer), as token ids, in one batch."""
+        end = self._model.tokenizer.eos_token_id
+        if end is None:
+            raise ModelError(f"model {self._model.source.path!r} has no token that ends a turn.")
+        width = max(len(context) + len(answer) for context, answer in rows)
         found: list[tuple[float, float]] = []
-        for row, (context, answer) in enumerate(rows):
-            first, last = len(context), len(context) + len(answer)
-            logs = model.get_output_embeddings()(states[row, first - 1 : last]).float().log_softmax(-1)
-            said = logs[:-1].gather(1, ids[row, first:last, None])[:, 0]
-            entropy = -(logs[:-1].exp() * logs[:-1]).sum(-1)
-            found.append(((said + entropy).mean().item(), logs[-1, end].item()))
+        with self._model.active() as model:
+            ids = torch.full((len(rows), width), end, device=model.device)
+            mask = torch.zeros_like(ids)
+            for i, (context, answer) in enumerate(rows):
+                ids[i, : len(context) + len(answer)] = torch.tensor([*context, *answer])
+                mask[i, : len(context) + len(answer)] = 1
+            states = model(
+                input_ids=ids, attention_mask=mask, output_hidden_states=True, logits_to_keep=1
+            ).hidden_states[-1]
+            for i, (context, answer) in enumerate(rows):
+                first, last = len(context), len(context) + len(answer)
+                logs = model.get_output_embeddings()(states[i, first - 1 : last]).float().log_softmax(-1)
+                said = logs[:-1].gather(1, ids[i, first:last, None])[:, 0]
+                entropy = -(logs[:-1].exp() * logs[:-1]).sum(-1)
+                found.append(((said + entropy).mean().item(), logs[-1, end].item()))
         return found
 
 
