@@ -88,6 +88,14 @@ def teacher_of(scorer: ScorerConfig) -> str | None:
     return str(adapter["arm"])
 
 
+def scorers_for(place: Arm, arms: Sequence[Arm], root: Path) -> list[ScorerConfig]:
+    """What scores the candidates that lie where ``place``'s do: all scorers for the run's own; for an arm's, and where
+    a scorer asks for an arm's adapter, only those that ``arms`` learn from."""
+    wanted = {x.config.reward_name for x in arms if x.sampled_in == place.sampled_in}
+    own = place.sampled_in == root
+    return [x for x in place.config.scorers if x.name in wanted or (own and teacher_of(x) is None)]
+
+
 def with_adapter(scorer: ScorerConfig, arms: Sequence[Arm]) -> ScorerConfig:
     """The scorer with the folder of the adapter that it asks for, made or not.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -116,42 +116,56 @@ def pair(
     scored: Annotated[list[Path] | None, typer.Option(help="Scored generations, one JSONL file per language.")] = None,
     prompts: Annotated[list[Path] | None, typer.Option(help="Parallel prompts, one JSONL file per language.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the training files.")] = None,
-    layout: Annotated[str, typer.Option(help="Layout of the files: study.")] = "study",
+    layout: Annotated[str | None, typer.Option(help="Layout of the files: study.")] = None,
     reject_target: Annotated[
-        str, typer.Option(help="Where rejected should lie: mean_minus_2sigma, q1, min, ...")
-    ] = "mean_minus_2sigma",
+        str | None, typer.Option(help="Where rejected should lie: mean_minus_2sigma (the default), q1, min, ...")
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="Pools of each language or of all: language or all; both by default.")
+    ] = None,
     prompt_source: Annotated[
-        str, typer.Option(help="Language of the prompt in pools of all languages: chosen, rejected or random.")
-    ] = "chosen",
-    seed: Annotated[int, typer.Option(help="For prompt-source random.")] = 42,
+        str | None,
+        typer.Option(help="Language of the prompt in pools of all: chosen (the default), rejected or random."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="For --prompt-source random.")] = 42,
     arm: Arms = None,
     dry_run: DryRun = False,
 ) -> None:
     """Chosen and rejected candidates from scored ones, by the study's rule."""
     from ..harness.errors import UserError
-    from ..harness.registry import did_you_mean
+    from .pairs.rule import POOLS, PROMPT_SOURCES, TARGETS
 
+    rule = {"reject_target": reject_target, "pool": pool, "prompt_source": prompt_source}
     if config is not None:
-        if scored or prompts or out:
-            raise UserError("give either a training config or --scored, --prompts and --out, not both.")
+        if scored or prompts or out or layout:
+            raise UserError("give either a training config or --scored, --prompts, --out and --layout, not both.")
+        if named := [x for x, value in rule.items() if value is not None]:
+            option = named[0].replace("_", "-")
+            raise UserError(f"--{option} is for --scored files; in a training config it is pair.{named[0]}.")
         if dry_run:
             _run(config, ["pair"], arm or (), dry_run=True)
         else:
             _pair_of_config(config, arm or ())
         return
-    from .pairs.rule import TARGETS
-
-    for option, value, known in (
-        ("layout", layout, ["study"]),
-        ("reject-target", reject_target, list(TARGETS)),
-        ("prompt-source", prompt_source, ["chosen", "rejected", "random"]),
-    ):
-        if value not in known:
-            near = did_you_mean(value, known) or "."
-            raise UserError(f"--{option} {value!r} is none of {', '.join(known)}{near}")
+    if dry_run or arm:
+        raise UserError(f"{'--dry-run' if dry_run else '--arm'} is for a training config.")
+    _check_known("layout", layout, ["study"])
+    _check_known("reject-target", reject_target, TARGETS)
+    _check_known("pool", pool, POOLS)
+    _check_known("prompt-source", prompt_source, PROMPT_SOURCES)
     if out is None:
         raise UserError("--out is missing: the folder for the training files.")
-    _pair_of_files(scored or [], prompts or [], out, reject_target, prompt_source, seed)
+    chosen = {k: v for k, v in rule.items() if v is not None and k != "pool"}
+    pools = POOLS if pool is None else [x for x in POOLS if x == pool]
+    _pair_of_files(scored or [], prompts or [], out, seed=seed, pools=pools, **chosen)
+
+
+def _check_known(option: str, value: str | None, known: Sequence[str]) -> None:
+    from ..harness.errors import UserError
+    from ..harness.registry import did_you_mean
+
+    if value is not None and value not in known:
+        raise UserError(f"--{option} {value!r} is none of {', '.join(known)}{did_you_mean(value, known) or '.'}")
 
 
 def _pair_of_config(config: Path, arms: Sequence[str]) -> None:
@@ -168,16 +182,14 @@ def _pair_of_config(config: Path, arms: Sequence[str]) -> None:
     remember_jobs(config, settings)
 
 
-def _pair_of_files(
-    scored: list[Path], prompts: list[Path], out: Path, reject_target: str, prompt_source: str, seed: int
-) -> None:
+def _pair_of_files(scored: list[Path], prompts: list[Path], out: Path, **rule: Any) -> None:
     from .pairs.study import REPEATED
     from .pairs.study_files import check_files, write_study_files
     from .stages.pair import pairs_in_words
 
     check_files(scored, "scored")
     check_files(prompts, "prompt")
-    made = write_study_files(scored, prompts, out, reject_target, prompt_source, seed)  # pyright: ignore[reportArgumentType]
+    made = write_study_files(scored, prompts, out, **rule)
     for (language, reason), n in made.scored.problems.items():
         where = made.scored.examples[language, reason]
         typer.secho(f"{language}: {n} rows {reason} and are left out (first: {where})", fg="yellow")

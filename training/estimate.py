@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..harness.errors import CrocoError
 from ..harness.models import find_model
-from .arms import Arm, choose_arms, resolve_arms
+from .arms import Arm, choose_arms, resolve_arms, scorers_for
 from .config import ScorerConfig, TrainConfig
 from .stages.prompts import load_prompts, read_preferences
 
@@ -47,10 +47,9 @@ def show_plan(config: TrainConfig, stages: Sequence[str], arms: Sequence[str], s
         rate = e.gpu_flops * (e.decode_utilisation if x.generates else e.utilisation)
         hours = None if x.operations is None else x.operations / rate / 3600
         total += hours or 0
-        shown = "GPU hours unknown (set estimate.parameters)" if hours is None else f"{hours:,.2f} GPU hours"
-        say(f"{x.name}: {x.rows:,} {x.unit}, {_short(x.tokens)} tokens, {shown}")
+        say(f"{x.name}: {x.rows:,} {x.unit}, {_short(x.tokens)} tokens, {_hours(hours)}")
     say(
-        f"about {total:,.1f} GPU hours in all, at {e.prompt_tokens:,} tokens per prompt, {e.answer_tokens:,} per "
+        f"in all {_hours(total)}, at {e.prompt_tokens:,} tokens per prompt, {e.answer_tokens:,} per "
         f"answer and {e.gpu_flops:.2g} operations/s per GPU, of which {e.utilisation:.0%} are reached (generating: "
         f"{e.decode_utilisation:.0%}). Nothing was run."
     )
@@ -76,7 +75,7 @@ def _steps(config: TrainConfig, arms: Sequence[Arm], root: Path) -> Iterator[Ste
         other = arm.config.sample.policy
         size = policy if other is None else _parameters(other.model, e.parameters)
         yield _made(f"{label}sample", rows, "answers", rows * e.answer_tokens, _READ, size, generates=True)
-        for scorer in config.scorers:
+        for scorer in scorers_for(arm, arms, root):
             tokens = rows * (e.prompt_tokens + e.answer_tokens)
             yield _made(f"{label}score {scorer.name}", rows, "answers", tokens, _READ, _scorer_size(scorer, config))
     for arm in {x.paired_in: x for x in reversed(arms) if x.trainer == "dpo"}.values():
@@ -159,6 +158,12 @@ def _count(file: Path) -> float:
                 size *= x
             total += size
     return total
+
+
+def _hours(hours: float | None) -> str:
+    if hours is None:
+        return "GPU hours unknown (set estimate.parameters)"
+    return f"{hours:,.2f} GPU hours" if hours >= 0.005 or not hours else "less than 0.01 GPU hours"
 
 
 def _short(tokens: float) -> str:

@@ -81,7 +81,9 @@ def steps_of(wave: Sequence[Arm]) -> list[list[Task]]:
 
 
 def _run(pool: ProcessPoolExecutor, config: TrainConfig, tasks: Sequence[Task], say: Say) -> None:
-    """Runs tasks at the same time; tells of each what it said and how long it took."""
+    """Runs tasks at the same time; tells what they are, and of each what it said and how long it took."""
+    stages = dict.fromkeys(x for task in tasks for x in task.stages)
+    say(f"{', '.join(stages)}: {len(tasks)} task{'' if len(tasks) == 1 else 's'} ...")
     begun = time.monotonic()
     futures = [pool.submit(_work, config, task) for task in tasks]
     for number, future in enumerate(as_completed(futures), 1):

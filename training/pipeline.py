@@ -13,7 +13,7 @@ from ..harness.fingerprint import digest
 from ..harness.progress import Progress
 from ..harness.registry import did_you_mean
 from ..harness.store import write_json, write_records
-from .arms import Arm, choose_arms, in_waves, resolve_arms, teacher_of, with_adapter
+from .arms import Arm, choose_arms, in_waves, resolve_arms, scorers_for, teacher_of, with_adapter
 from .config import ScorerConfig, TrainConfig
 from .records import Answered, Candidate, Pair, Preference, Prompt, Reward
 from .stages.folder import Stage
@@ -109,14 +109,10 @@ class Pipeline:
         return load_prompts(self.config), self.stage("sample", arm.sampled_in).read(Candidate)
 
     def _score(self, arm: Arm, arms: Sequence[Arm]) -> None:
-        """All scorers for the config's own candidates; for an arm's, and where a scorer asks for an arm's adapter, only
-        those that these arms learn from."""
         prompts, candidates = self._candidates(arm)
-        wanted = {x.config.reward_name for x in arms if x.sampled_in == arm.sampled_in}
-        for section in self.config.scorers:
-            for_all = arm.sampled_in == self.root and teacher_of(section) is None
+        for section in scorers_for(arm, arms, self.root):
             stage = self.stage(f"score {section.name}", arm.sampled_in)
-            if (section.name in wanted or for_all) and self._is_new(stage):
+            if self._is_new(stage):
                 score(make_scorer(self._ready(section)), section.name, prompts, candidates, stage, self._progress)
                 info = stage.seal_info()
                 self._say(f"{_label(stage, self.root)}: {info['rows']:,} rewards, {info['unscored']:,} unscored")

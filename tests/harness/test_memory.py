@@ -11,6 +11,7 @@ import pytest
 import torch
 from croco_eval.harness.backends.memory import enough_memory_or
 from croco_eval.harness.errors import ModelError
+from croco_eval.harness.models import find_model
 
 LIMITED = """
 import resource
@@ -19,6 +20,7 @@ from croco_eval.harness.backends import ModelSpec
 from croco_eval.harness.backends.hf import HfBackend
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.errors import ModelError
+from croco_eval.harness.models import find_model
 from croco_eval.harness.records import GenerationRequest
 
 kind, path = sys.argv[1:]
@@ -52,7 +54,7 @@ def test_other_errors_stay_what_they_are():
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of address space")
 @pytest.mark.parametrize("kind", ["reward", "base"])
 def test_a_batch_that_does_not_fit_says_what_to_lower(kind: str, nano: Path):
-    folder = nano if kind == "base" else nano.with_name("croco-nano-reward")
+    folder = nano if kind == "base" else Path(find_model("croco-nano-reward").path)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, kind, str(folder)], capture_output=True, text=True, env=environment, check=False

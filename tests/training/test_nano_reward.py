@@ -9,13 +9,15 @@ import pytest
 import torch
 from croco_eval.harness.backends import ModelSpec
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
-from croco_eval.harness.errors import UserError
+from croco_eval.harness.errors import ModelError, UserError
 from croco_eval.harness.models import find_model
 from croco_eval.tasks import cldr
 from croco_eval.tasks.locale.corpus import PREFERENCE_FLAWS, LocaleCorpus
 from croco_eval.tasks.locale.sources import in_split
 from croco_eval.training.config import CorpusPreferences, RewardSettings
 from croco_eval.training.nano.build import read_recipe
+from croco_eval.training.nano.packed import keep_head
+from croco_eval.training.nano.shipped import base_folder, reward_folder
 from croco_eval.training.stages.prompts import read_preferences
 from pydantic import ValidationError
 from safetensors.torch import load_file
@@ -50,8 +52,6 @@ def _talk(prompt: str, answer: str) -> list[dict[str, str]]:
 
 
 def test_the_shipped_model_is_a_small_classifier_with_one_logit_in_float16(shipped: Path):
-    files = [x for x in shipped.iterdir() if x.is_file()]
-    assert sum(x.stat().st_size for x in files) < 8 * MEGABYTES
     config = json.loads((shipped / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["LlamaForSequenceClassification"]
     assert len(config["id2label"]) == 1
@@ -59,6 +59,33 @@ def test_the_shipped_model_is_a_small_classifier_with_one_logit_in_float16(shipp
     weights = load_file(shipped / "model.safetensors")
     assert tuple(weights["score.weight"].shape) == (1, 192)
     assert {x.dtype for x in weights.values()} == {torch.float16}
+
+
+def test_the_package_holds_the_head_alone_and_puts_the_model_together_once(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    keep_head(shipped, tmp_path / "head")
+    packaged = base_folder().with_name("croco-nano-reward")
+    for file in packaged.iterdir():
+        assert (tmp_path / "head" / file.name).read_bytes() == file.read_bytes()
+    assert sum(x.stat().st_size for x in packaged.iterdir()) < MEGABYTES / 100
+    weights, base = load_file(shipped / "model.safetensors"), load_file(base_folder() / "model.safetensors")
+    assert set(weights) - set(base) == {"score.weight"}
+    assert all(torch.equal(weights[x], base[x]) for x in base)
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    made = reward_folder()
+    assert made.is_relative_to(tmp_path / "assets")
+    written = (made / "model.safetensors").stat().st_mtime_ns
+    assert reward_folder() == made
+    assert (made / "model.safetensors").stat().st_mtime_ns == written
+    assert [x.name for x in made.parent.iterdir()] == [made.name]
+
+
+def test_a_cache_that_can_t_be_written_is_told_with_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "assets").write_text("a file where a folder should be", encoding="utf-8")
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    with pytest.raises(ModelError, match="set HF_HOME to a folder that can be written to"):
+        reward_folder()
 
 
 def test_a_flawed_answer_is_ranked_below_a_good_one_in_most_languages_though_english_alone_was_shown(ranked):

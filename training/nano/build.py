@@ -20,6 +20,7 @@ from ...harness import registry
 from ...harness.errors import UserError
 from ...harness.languages import LANGUAGES
 from .base import encode, new_model, train
+from .packed import keep_adapter, keep_head
 from .tokenizer import train_tokenizer
 
 _TOKENIZER_DOCUMENTS = 120_000
@@ -65,7 +66,8 @@ def build_stage(recipe: dict[str, Any], number: int, passes_before: int, out: Pa
 
 
 def build_reward(recipe: dict[str, Any], base: Path, out: Path, say: Callable[[str], None]) -> None:
-    """Writes the reward model to ``out``: the base with a head of one logit, from preferences in one language."""
+    """Writes the reward model to ``out``: the base with a head of one logit, from preferences in one language. Beside
+    it, in a folder with ``-head`` in its name, what the package holds of it."""
     from ..config import RewardSettings
     from ..stages.prompts import read_preferences
     from ..trainers.reward import train_reward
@@ -80,6 +82,7 @@ def build_reward(recipe: dict[str, Any], base: Path, out: Path, say: Callable[[s
     AutoModelForSequenceClassification.from_pretrained(out, dtype=torch.float16).save_pretrained(out)
     _name_model(out)
     (out / "training_args.bin").unlink()
+    keep_head(out, out.with_name(f"{out.name}-head"))
 
 
 def _name_model(folder: Path) -> None:
@@ -103,19 +106,7 @@ def build_sft(recipe: dict[str, Any], base: Path, out: Path, say: Callable[[str]
     answers = [(x.prompt, x.answer) for x in documents]
     log = train_sft(base, answers, out, SftSettings(seed=recipe["seed"], **settings))
     say(f"SFT loss {log[-1]['loss']:.3f}")
-    _store_small(out)
-
-
-def _store_small(adapter: Path) -> None:
-    """An adapter's weights as float16, its base named as it is packaged, and nothing else in the folder."""
-    from safetensors.torch import load_file, save_file
-
-    weights = adapter / "adapter_model.safetensors"
-    save_file({k: v.to(torch.float16) for k, v in load_file(weights).items()}, weights, metadata={"format": "pt"})
-    config = adapter / "adapter_config.json"
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    settings |= {"base_model_name_or_path": "croco-nano", "target_modules": sorted(settings["target_modules"])}
-    config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    for other in adapter.iterdir():
-        if other not in (weights, config):
+    keep_adapter(out, out)
+    for other in out.iterdir():
+        if not other.name.startswith("adapter_"):
             other.unlink()

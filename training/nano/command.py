@@ -57,3 +57,18 @@ def study(
     options = (("--out", out), ("--workers", workers), ("--training", training), ("--evaluation", evaluation))
     command = " ".join(["croco-eval nano study", *(f"{x} {y}" for x, y in options if y is not None)])
     run_study(out, workers, Console(), command, training, evaluation)
+
+
+@app.command()
+def pack(
+    study: Annotated[Path, typer.Argument(help="Folder of a study that is done.")] = Path("nano-study"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for the adapters.")] = Path("croco-nano-build"),
+    training: Annotated[
+        Path | None, typer.Option("--training", help="The study's training config, if not the packaged one.")
+    ] = None,
+) -> None:
+    """Store the adapters of a study's first seed small, as the package holds them."""
+    from .study import keep_first_seeds
+
+    for folder in keep_first_seeds(study, out, training):
+        typer.echo(str(folder))

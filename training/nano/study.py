@@ -19,6 +19,7 @@ from ...harness.errors import UserError
 from ...harness.store import read_json, write_atomically
 from ..arms import Arm, resolve_arms, teacher_of
 from ..config import TrainConfig, read_train_config
+from .shipped import STUDY
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +67,22 @@ def run_study(
     )
     console.print(str(written), markup=False, highlight=False, soft_wrap=True)
     return written
+
+
+def keep_first_seeds(study: Path, out: Path, training: Path | None) -> list[Path]:
+    """Keeps the first seed's adapter of every evaluated arm in ``out``, as the package holds them: as float16.
+
+    ``study``: the folder of a study that is done. Raises UserError for an adapter that isn't there.
+    """
+    from .packed import keep_adapter
+
+    kept: list[Path] = []
+    for name, arms in by_family(evaluated_arms(training_config(training, study))).items():
+        if not arms[0].adapter.is_dir():
+            raise UserError(f"{arms[0].adapter} is not there: finish the study first (croco-eval nano study).")
+        kept.append(out / f"{STUDY}{name}")
+        keep_adapter(arms[0].adapter, kept[-1])
+    return kept
 
 
 def training_config(path: Path | None, out: Path) -> TrainConfig:

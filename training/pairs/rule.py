@@ -22,7 +22,9 @@ TARGETS: tuple[str, ...] = get_args(Target)
 """Points of a pool's rewards. ``q1``: the lower quartile, interpolated as ``numpy.quantile``."""
 
 Pool: TypeAlias = Literal["language", "all"]
+POOLS: tuple[Pool, ...] = get_args(Pool)
 PromptSource: TypeAlias = Literal["chosen", "rejected", "random"]
+PROMPT_SOURCES: tuple[PromptSource, ...] = get_args(PromptSource)
 Members: TypeAlias = Literal["generations", "generations+gold", "gold-chosen"]
 
 

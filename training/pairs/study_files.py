@@ -12,7 +12,7 @@ import numpy as np
 from ...harness.errors import DataError
 from ...harness.langid import is_in_language
 from ...harness.languages import LANGUAGES
-from .rule import PromptSource, Target
+from .rule import POOLS, Pool, PromptSource, Target
 from .study import Scored, read_scored
 from .study_prompts import Prompts, read_prompts
 from .study_records import DamagedAnswer, PickedPairs, StudyRecords, pick_best, pick_study_pairs, write_jsonl
@@ -58,35 +58,34 @@ def write_study_files(
     reject_target: Target = "mean_minus_2sigma",
     prompt_source: PromptSource = "chosen",
     seed: int = 42,
+    pools: Sequence[Pool] = POOLS,
 ) -> StudyFiles:
-    """Writes the study's four kinds of training files into ``out``: SFT and DPO, per language and over all of them.
+    """Writes the study's training files into ``out``: SFT and DPO, of pools in each language and over all of them.
 
     Raises DataError for files that can't be read or used, StoreError if ``out`` can't be written.
     """
     prompts = read_prompts(prompt_files)
     scored = read_scored(scored_files, prompts, meanwhile=lambda: is_in_language("", "en"))
     try:
-        return _write(scored, prompts, out, reject_target, prompt_source, seed)
+        return _write(scored, prompts, out, reject_target, prompt_source, seed, pools)
     except DamagedAnswer:
-        return _write(
-            read_scored(scored_files, prompts, parse_all=True), prompts, out, reject_target, prompt_source, seed
-        )
+        again = read_scored(scored_files, prompts, parse_all=True)
+        return _write(again, prompts, out, reject_target, prompt_source, seed, pools)
 
 
 def _write(
-    scored: Scored, prompts: Prompts, out: Path, reject_target: Target, prompt_source: PromptSource, seed: int
-) -> StudyFiles:
-    in_language = pick_study_pairs(scored, "language", reject_target)
-    over_all = pick_study_pairs(scored, "all", reject_target)
-    best = pick_best(scored, "language")
+    scored: Scored, prompts: Prompts, out: Path, reject_target: Target, prompt_source: PromptSource, seed: int,
+    pools: Sequence[Pool],
+) -> StudyFiles:  # fmt: skip
+    picked = {x: pick_study_pairs(scored, x, reject_target) for x in pools}
     with StudyRecords(scored, prompts, prompt_source, seed) as records:
         work = _Writing(scored, records, out, seed)
-        for code, language in enumerate(scored.languages):
-            work.dpo(f"dpo_in_lang_{language}.jsonl", language, in_language.of_language(scored, language))
-            work.sft(f"sft_in_lang_max_r_{language}.jsonl", best[scored.language_of(best) == code])
-        work.dpo("dpo_all_lang.jsonl", "all", over_all)
-        work.sft("sft_all_lang_max_r_.jsonl", pick_best(scored, "all"))
-    skips = {(x.pool, reason): n for x in (in_language, over_all) for reason, n in x.skips.items()}
+        if "language" in picked:
+            work.in_languages(picked["language"])
+        if "all" in picked:
+            work.dpo("dpo_all_lang.jsonl", "all", picked["all"])
+            work.sft("sft_all_lang_max_r_.jsonl", pick_best(scored, "all"))
+    skips = {(pool, reason): n for pool, x in picked.items() for reason, n in x.skips.items()}
     return StudyFiles(work.written, work.pairs, skips, scored)
 
 
@@ -97,6 +96,13 @@ class _Writing:
         self._scored, self._records, self._out, self._seed = scored, records, out, seed
         self.written: dict[str, int] = {}
         self.pairs: list[LanguagePairs] = []
+
+    def in_languages(self, pairs: PickedPairs) -> None:
+        """Writes the files of each language."""
+        best = pick_best(self._scored, "language")
+        for code, language in enumerate(self._scored.languages):
+            self.dpo(f"dpo_in_lang_{language}.jsonl", language, pairs.of_language(self._scored, language))
+            self.sft(f"sft_in_lang_max_r_{language}.jsonl", best[self._scored.language_of(best) == code])
 
     def sft(self, name: str, rows: np.ndarray) -> None:
         """Writes the records of the best generations."""

@@ -46,9 +46,7 @@ class CausalModel:
     def likelihoods(self, texts: Sequence[Text], adapter: Path | None = None) -> list[Response | None]:
         """Natural-log likelihood of each continuation after its context; None where the two together are longer than
         the model's window. Raises ModelError."""
-        if adapter not in self._engines:
-            self._engines[adapter] = self._backend.engine(adapter)
-        engine = self._engines[adapter]
+        engine = self._engine(adapter)
         encoded = encode_pairs(self._backend.tokenizer, texts, 1 << 30)
         fitting = [i for i, (head, tail) in enumerate(encoded) if len(head) + len(tail) <= engine.max_length]
         requests = [LikelihoodRequest(str(i), 0, *texts[i]) for i in fitting]
@@ -86,7 +84,7 @@ class CausalModel:
     @property
     def window(self) -> int:
         """Tokens that the model reads at most."""
-        return self._backend.engine(None).max_length
+        return self._engine(None).max_length
 
     def active(self) -> AbstractContextManager[Any]:
         """The model itself, for inference without adapters. Raises ModelError, saying what to lower, when memory runs
@@ -99,6 +97,11 @@ class CausalModel:
         if "_backend" in self.__dict__:
             self._backend.close()
             del self._backend
+
+    def _engine(self, adapter: Path | None) -> Engine:
+        if adapter not in self._engines:
+            self._engines[adapter] = self._backend.engine(adapter)
+        return self._engines[adapter]
 
     @cached_property
     def _backend(self):

@@ -72,7 +72,8 @@ class TypicalityScorer:
         texts = [(self._model.question(prompt), answer) for prompt, answer in rows]
         encoded = list(encode_pairs(self._model.tokenizer, texts, 1 << 30))
         lengths = {i: len(context) + len(answer) for i, (context, answer) in enumerate(encoded) if answer}
-        fitting = {i: x for i, x in lengths.items() if x < self._model.window}
+        window = self._model.window
+        fitting = {i: x for i, x in lengths.items() if x < window}
         found: list[tuple[float, float] | None] = [None] * len(rows)
         for batch in token_batches(fitting, self._options.batch_tokens):
             for place, value in zip(batch, self._measure([encoded[x] for x in batch]), strict=True):
