@@ -14,8 +14,9 @@ import pandas as pd
 
 from ..harness.errors import UserError
 from ..harness.store import write_atomically
-from .comparisons import comparison_table
+from .comparisons import ComparisonRules, comparison_table
 from .report.markdown import to_markdown
+from .reward_ranking import ranking_quality
 from .run_data import Frame, RunData, load_run
 from .settings import report_settings
 from .study_claims import Spread, spread_of
@@ -34,14 +35,17 @@ def write_study(
     *,
     arms: Mapping[str, Sequence[str]],
     logs: Sequence[Mapping[str, Any]],
+    learned: Frame | None,
     candidates: Frame | None,
     command: str,
 ) -> Path:
     """Writes ``study.md``, ``findings.csv``, ``arms.csv`` and ``training.csv`` into ``out``; gives the first's path.
 
     ``run``: a run directory with its tables. ``arms``: arm -> its systems there, one per seed. ``logs``: how each
-    training went, with ``arm`` and ``seed``. ``candidates``: as ``language_rankings`` takes them. Raises UserError for
-    a run without exactly one structured and one judged suite, and as ``load_run`` does.
+    training went, with ``arm`` and ``seed``. ``learned``: answers of the base with ``arm``, ``seed``, ``prompt_id``,
+    ``source_id``, ``log_ratio`` of the tuned model to the base, and ``reward``. ``candidates``: as
+    ``language_rankings`` takes them. Raises UserError for a run without exactly one structured and one judged suite,
+    and as ``load_run`` does.
     """
     data, settings = load_run(run), report_settings(run)
     rules = settings.rules
@@ -55,7 +59,7 @@ def write_study(
     evidence = Evidence(whole, arms, base, *_measures(data))
     found = findings(evidence, language_rankings(candidates, rules), rules)
     tables = StudyTables(
-        found, arm_table(of_base, arms, base), pd.DataFrame(list(logs)), _forgetting(run, arms), evidence
+        found, arm_table(of_base, arms, base), training_table(logs, learned, rules), _forgetting(run, arms), evidence
     )
     write_csv(out / "findings.csv", claim_table(found))
     write_csv(out / "arms.csv", tables.arms)
@@ -94,6 +98,21 @@ def arm_table(comparisons: Frame, arms: Mapping[str, Sequence[str]], base: str) 
             rows.append((arm, suite, metric, language, len(of), *vars(spread_of(of)).values(), verdicts))
     columns = ["arm", "suite", "metric", "language", "seeds", *Spread.__dataclass_fields__, "verdicts"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def training_table(logs: Sequence[Mapping[str, Any]], learned: Frame | None, rules: ComparisonRules) -> Frame:
+    """How each training went, and ``ordered`` (with ``ordered_low`` and ``ordered_high``): the share of pairs of the
+    base's answers to one prompt that the tuned model's log-ratio orders as their rewards do; 0.5 is chance."""
+    rows = []
+    for log in logs:
+        part = learned if learned is None else learned[learned["arm"].eq(log["arm"]) & learned["seed"].eq(log["seed"])]
+        found: dict[str, float] = {}
+        if part is not None and len(part):
+            columns = (part[x] for x in ("log_ratio", "reward", "prompt_id", "source_id"))
+            share = ranking_quality(*columns, n_resamples=rules.n_resamples, seed=rules.seed).accuracy
+            found = {"ordered": share.value, "ordered_low": share.ci_low, "ordered_high": share.ci_high}
+        rows.append({**log, **found})
+    return pd.DataFrame(rows)
 
 
 def claim_table(found: Sequence[Finding]) -> Frame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 from typing import Any
 
 from ..harness.languages import LANGUAGES
@@ -138,15 +138,30 @@ _SHOWN = {
 def _training(tables: StudyTables) -> Section:
     shown = [x for x in _SHOWN if x in tables.training]
     rows = tuple(
-        (x["arm"], str(x["seed"]), whole(x["rows"]), whole(x["steps"]), *(number(float(x[c])) for c in shown))
+        (
+            *(x["arm"], str(x["seed"]), whole(x["rows"]), whole(x["steps"])),
+            *(number(float(x[c])) for c in shown),
+            _ordered(x),
+        )
         for x in tables.training.to_dict("records")
     )
-    text = (
-        "The last fifth of each training log in the mean. Reward accuracy: share of pairs whose chosen answer gained "
-        "on the rejected one since the base; chance is 0.5. KL: nats per token to the base."
+    learned = (
+        "Answers ordered: of pairs of answers that the base gave to one prompt, before any tuning, the share that the "
+        "tuned model's log-ratio to the base orders as the arm's reward does, with its 95% interval. Chance is 0.5. "
+        "The other columns are the last fifth of each training log in the mean; KL is in nats per token to the base."
     )
-    columns = ("arm", "seed", "rows", "steps", *(_SHOWN[x] for x in shown))
-    return Section("Did the arms learn?", (text, TextTable("", columns, rows, 2)))
+    accuracy = (
+        "Reward accuracy is the trainer's own: the share of its pairs whose chosen answer gained on the rejected one. "
+        "Where pairs come more than once it is of pairs learnt before; in an online arm it is of new answers of a "
+        "policy that moves, which it need not order any better than at the start."
+    )
+    columns = ("arm", "seed", "rows", "steps", *(_SHOWN[x] for x in shown), "answers ordered")
+    return Section("Did the arms learn?", (learned, accuracy, TextTable("", columns, rows, 2)))
+
+
+def _ordered(row: Mapping[str, Any]) -> str:
+    value, low, high = (float(row.get(x, nan)) for x in ("ordered", "ordered_low", "ordered_high"))
+    return within(value, low, high)
 
 
 def _how(tables: StudyTables, manifest: Mapping[str, Any], rules: ComparisonRules, command: str) -> Section:

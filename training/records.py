@@ -99,3 +99,14 @@ class Preference:
     prompt: str
     chosen: str
     rejected: str
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a tuned model thinks of an answer that its base gave: ``log_ratio``, the natural logarithm of the answer's
+    probability over the base's; ``reward``, by the scorer it was tuned with. None where there is none."""
+
+    prompt_id: str
+    source_id: str
+    log_ratio: float | None
+    reward: float | None

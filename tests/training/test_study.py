@@ -149,6 +149,8 @@ def test_a_toy_study_runs_through_the_command_and_says_which_findings_hold(cli, 
     trained = pd.read_csv(study / "report" / "training.csv").set_index("arm")
     assert set(trained.index) == set(ARMS)
     assert trained.loc[["mono", "icr"], "reward_margin"].notna().all()
+    assert trained["ordered"].between(0, 1).all()
+    assert (trained["ordered_low"] < trained["ordered_high"]).all()
     report = (study / "report" / "study.md").read_text(encoding="utf-8")
     assert f"Made by croco-eval nano study {' '.join(map(str, options))} (" in report
     assert "mono better than base in locale-open, win" in report

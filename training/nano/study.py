@@ -19,6 +19,7 @@ from ...harness.errors import UserError
 from ...harness.store import read_json, write_atomically
 from ..arms import Arm, resolve_arms, teacher_of
 from ..config import TrainConfig, read_train_config
+from ..stages.sample import Say
 from .shipped import STUDY
 
 if TYPE_CHECKING:
@@ -56,12 +57,17 @@ def run_study(
     write_atomically(out / "run.yaml", dump_config(run))
     execute(run, out / "run", console).raise_if_incomplete()
     registry.load("commands", "report")(out / "run", figures=True)
-    arms = evaluated_arms(config)
+    arms, tuned = evaluated_arms(config), tuned_arms(config)
+
+    def say(message: str) -> None:
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
+
     written = registry.load("reports", "study")(
         out / "run",
         out / "report",
         arms={k: [system_of(x) for x in v] for k, v in by_family(arms).items()},
-        logs=[{"arm": _family(x), "seed": x.settings.seed, **_how_it_went(x)} for x in tuned_arms(config)],
+        logs=[{"arm": _family(x), "seed": x.settings.seed, **_how_it_went(x)} for x in tuned],
+        learned=_learned(config, tuned, say),
         candidates=_candidates(config),
         command=command,
     )
@@ -178,6 +184,18 @@ def _how_it_went(arm: Arm) -> dict[str, Any]:
     last = log.tail(max(1, len(log) // 5)).drop(columns=["step", "epoch", "learning_rate", "grad_norm"])
     rows = read_json(folder / "cell.json")["rows"]
     return {"trainer": arm.trainer, "rows": rows, "steps": int(log["step"].iloc[-1]), **last.mean().to_dict()}
+
+
+def _learned(config: TrainConfig, arms: Sequence[Arm], say: Say) -> Any:
+    """As ``learned_rewards`` has them, ``arm`` without its seed, which is a column of its own."""
+    from .learning import learned_rewards
+
+    table = learned_rewards(config, arms, say)
+    if table is None:
+        return None
+    known = {x.name: x for x in arms}
+    seeds = [known[x].settings.seed for x in table["arm"]]
+    return table.assign(seed=seeds, arm=[_family(known[x]) for x in table["arm"]])
 
 
 def _candidates(config: TrainConfig) -> Any:
