@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .many_paths import ManyPaths
+
 app = typer.Typer(help="CroCo: from prompts to tuned adapters.", no_args_is_help=True)
 
 
@@ -110,11 +112,17 @@ def grpo(config: Config, arm: Arms = None, accelerate: Accelerate = None, dry_ru
     _run(config, ["grpo"], arm or (), accelerate, dry_run)
 
 
-@app.command()
+class _PairCommand(ManyPaths):
+    several = ("--scored", "--prompts")
+
+
+@app.command(cls=_PairCommand)
 def pair(
     config: Annotated[Path | None, typer.Argument(help="Training config; or give scored files.")] = None,
-    scored: Annotated[list[Path] | None, typer.Option(help="Scored generations, one JSONL file per language.")] = None,
-    prompts: Annotated[list[Path] | None, typer.Option(help="Parallel prompts, one JSONL file per language.")] = None,
+    scored: Annotated[
+        list[Path] | None, typer.Option(help="Scored generations, JSONL files, one per language.")
+    ] = None,
+    prompts: Annotated[list[Path] | None, typer.Option(help="Parallel prompts, JSONL files, one per language.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the training files.")] = None,
     layout: Annotated[str | None, typer.Option(help="Layout of the files: study.")] = None,
     reject_target: Annotated[

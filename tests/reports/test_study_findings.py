@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from croco_eval.harness.errors import UserError
 from croco_eval.reports.comparisons import ComparisonRules
-from croco_eval.reports.study import write_study
+from croco_eval.reports.study import training_table, write_study
 from croco_eval.reports.study_claims import Answer, agreed, all_of, any_of, better, no_better, not_worse, spread_of
 from croco_eval.reports.study_document import claim_sentence
 from croco_eval.reports.study_findings import Evidence, Finding, Measure, findings
@@ -150,6 +150,24 @@ def test_rankings_must_be_better_than_chance_in_every_language_but_english():
     assert language_rankings(None, RULES) == []
 
 
+def learned(arm: str, seed: int, share: float) -> pd.DataFrame:
+    """What an arm learnt: a share of eighty prompts whose answers its log-ratio orders as their rewards, else
+    reversed."""
+    table = candidates(da=share, mt=share).rename(columns={"reward": "log_ratio", "score": "reward"})
+    return table.assign(arm=arm, seed=seed, source_id=table["prompt_id"].str.partition("/")[0])
+
+
+def test_what_an_arm_learnt_is_told_from_chance_and_left_out_where_it_is_not_known():
+    logs = [{"arm": x, "seed": y} for x, y in (("mono", 1), ("mono", 2), ("sft", 1), ("multi", 1))]
+    rows = pd.concat([learned("mono", 1, 0.95), learned("mono", 2, 0.05), learned("sft", 1, 0.5)])
+    found = training_table(logs, rows, RULES)
+    assert found["ordered"].round(1).tolist()[:3] == pytest.approx([0.9, 0.0, 0.5], abs=0.11)
+    assert (found["ordered_low"] > 0.5).tolist() == [True, False, False, False]
+    assert (found["ordered_high"] < 0.5).tolist() == [False, True, False, False]
+    assert np.isnan(found.loc[3, "ordered"])
+    assert "ordered" not in training_table(logs, None, RULES)
+
+
 def run(folder: Path) -> Path:
     """A base, an arm with two seeds that answers better and knows as much, and one that forgets."""
     knows, forgets, better_answers = [1, 0] * 20, [0] * 40, [0.9, 0.7] * 20
@@ -168,6 +186,7 @@ def test_the_report_says_what_the_tests_say(tmp_path: Path):
     logs = [{"arm": "mono", "seed": 1, "trainer": "dpo", "rows": 9, "steps": 3, "loss": 0.5, "reward_margin": 0.7}]
     arms = {"mono": ["mono-1", "mono-2"], "sft": ["sft-1", "sft-2"]}
     given = {"arms": arms, "logs": logs, "candidates": candidates(da=0.95, en=1.0), "command": "croco-eval nano study"}
+    given["learned"] = learned("mono", 1, 0.9)
     written = write_study(run(tmp_path / "run"), tmp_path / "report", **given)
     text = written.read_text(encoding="utf-8")
     found = pd.read_csv(tmp_path / "report" / "findings.csv").groupby("finding", sort=False)["finding_answer"].first()
@@ -175,6 +194,10 @@ def test_the_report_says_what_the_tests_say(tmp_path: Path):
     assert "mono better than sft in quiz: holds. Mean +0.700" in text
     assert "mono-1 against base +0.300" in text
     assert "can't be told, for want of these arms" in text
+    trained = pd.read_csv(tmp_path / "report" / "training.csv").iloc[0]
+    assert trained["ordered"] == pytest.approx(0.9, abs=0.08)
+    assert trained["ordered_low"] < trained["ordered"] < trained["ordered_high"]
+    assert f"{trained['ordered']:.3f} [" in text
     spread = pd.read_csv(tmp_path / "report" / "arms.csv").set_index(["arm", "metric", "language"])
     assert spread.loc[("mono", "win_rate[j]", "all"), "mean"] == pytest.approx(0.3)
     assert spread.loc[("mono", "win_rate[j]", "all"), "verdicts"] == "improved improved"
@@ -187,5 +210,5 @@ def test_a_run_without_a_judged_suite_is_no_study(tmp_path: Path):
     write_tables(folder)
     with pytest.raises(UserError, match="one structured suite and one open-ended one, with a judge"):
         write_study(
-            folder, tmp_path / "report", arms={"mono": ["mono-1"]}, logs=[], candidates=None, command="croco-eval"
+            folder, tmp_path / "report", arms={"mono": ["mono-1"]}, logs=[], learned=None, candidates=None, command=""
         )

@@ -231,7 +231,7 @@ def test_accelerate_trains_in_several_processes(done: Path, monkeypatch: pytest.
 def test_the_plan_names_stages_rows_and_hours_and_runs_nothing(config: TrainConfig):
     said: list[str] = []
     show_plan(config, ALL, [], said.append)
-    assert said[0].startswith("sample: 72 answers, 43.2 thousand tokens, 0.00 GPU hours")
+    assert said[0].startswith("sample: 72 answers, 43.2 thousand tokens, less than 0.01 GPU hours")
     assert {x.split(":")[0] for x in said[:-1]} >= {"off/sample", "multi/pair", "mono/seed-2/dpo", "online/online-dpo"}
     assert said[-1].endswith("Nothing was run.")
     said.clear()
@@ -244,7 +244,7 @@ def test_a_reward_model_is_planned_too(tmp_path: Path):
     rows.write_text('{"prompt": "What is tea?", "chosen": "A drink.", "rejected": "A fish."}\n', encoding="utf-8")
     said: list[str] = []
     show_plan(write(tmp_path, reward={"preferences": str(rows)}), ["reward"], [], said.append)
-    assert said[0].startswith("reward: 1 preferences, 1.6 thousand tokens, 0.00 GPU hours")
+    assert said[0].startswith("reward: 1 preferences, 1.6 thousand tokens, less than 0.01 GPU hours")
     with pytest.raises(UserError, match=r"reward\.preferences is missing"):
         show_plan(write(tmp_path), ["reward"], [], said.append)
 

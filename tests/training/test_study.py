@@ -8,13 +8,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+from croco_eval.harness.adapters import read_tuning
 from croco_eval.harness.config import read_config
 from croco_eval.harness.errors import UserError
+from croco_eval.harness.models import find_model
 from croco_eval.training.arms import in_waves, resolve_arms, with_adapter
 from croco_eval.training.config import TrainConfig, read_train_config
 from croco_eval.training.nano.study import evaluated_arms, evaluation_config, training_config
 from croco_eval.training.parallel import Task, steps_of
+from safetensors.torch import load_file
 
 TINY = {"num_train_epochs": 1, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 96}
 ARMS: dict[str, Any] = {
@@ -159,9 +163,27 @@ def test_a_toy_study_runs_through_the_command_and_says_which_findings_hold(cli, 
     assert made["fingerprint"]["scorer.adapter"]
     assert (adapter / "adapter_model.safetensors").exists()
     assert len(read_config(study / "run.yaml").systems) == 6
-    first = (study / "train" / "arms" / "icr" / "seed-1" / "dpo" / "adapter" / "adapter_model.safetensors").stat()
+    kept = [study / "train" / "arms" / "icr" / "seed-1" / "dpo" / x
+            for x in ("adapter/adapter_model.safetensors", "learned.parquet")]  # fmt: skip
+    first = [x.stat().st_mtime_ns for x in kept]
     again = cli("nano", "study", *options, timeout=600)
     assert again.returncode == 0, again.stderr
     assert (study / "report" / "study.md").read_text(encoding="utf-8") == report
-    path = study / "train" / "arms" / "icr" / "seed-1" / "dpo" / "adapter" / "adapter_model.safetensors"
-    assert path.stat().st_mtime_ns == first.st_mtime_ns
+    assert [x.stat().st_mtime_ns for x in kept] == first
+
+    packed = cli("nano", "pack", "study", "--training", "train.yaml", "--out", "packed")
+    assert packed.returncode == 0, packed.stderr
+    names = {x.name for x in (tmp_path / "packed").iterdir()}
+    assert names == {f"croco-nano-study-{x}" for x in ("sft", "mono", "off-policy", "online", "icr")}
+    folder = tmp_path / "packed" / "croco-nano-study-off-policy"
+    assert {x.dtype for x in load_file(folder / "adapter_model.safetensors").values()} == {torch.float16}
+    tuning = read_tuning(find_model(str(folder)))
+    assert tuning is not None
+    assert (tuning.arm, tuning.data, tuning.sampled_from) == ("off-policy/seed-1", "off-policy", "other")
+
+
+def test_a_study_that_is_not_done_has_nothing_to_pack(cli, tmp_path: Path):
+    write(tmp_path)
+    done = cli("nano", "pack", "study", "--training", "train.yaml", "--out", "packed")
+    assert done.returncode != 0
+    assert "finish the study first (croco-eval nano study)" in done.stderr

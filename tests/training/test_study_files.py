@@ -192,3 +192,37 @@ def test_nothing_usable_and_missing_files_are_one_sentence(cli, tmp_path: Path):
     done = cli("train", "pair", "--scored", empty, "--prompts", prompts, "--out", "out", "--reject-target", "mim")
     assert done.returncode == 2
     assert "did you mean 'min'" in done.stderr
+
+
+@pytest.mark.parametrize(("pool", "kept"), [("all", ["all_lang"]), ("language", ["in_lang"])])
+def test_one_kind_of_pools_may_be_asked_for(cli, files, tmp_path: Path, pool: str, kept: list[str]):
+    scored, prompts = files
+    done = cli("train", "pair", "--scored", *scored, "--prompts", *prompts, "--out", "out", "--pool", pool)
+    assert done.returncode == 0, done.stderr
+    write_study_files(scored, prompts, tmp_path / "both")
+    names = {x.name for x in (tmp_path / "both").iterdir() if kept[0] in x.name}
+    assert {x.name for x in (tmp_path / "out").iterdir()} == names
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "both" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seed", "3", "--reject-target", "min"],
+         "--reject-target is for --scored files; in a training config it is pair.reject_target."),
+        (["--pool", "all"], "--pool is for --scored files; in a training config it is pair.pool."),
+        (["--out", "there"], "give either a training config or --scored, --prompts, --out and --layout, not both."),
+    ],
+)  # fmt: skip
+def test_options_that_a_config_would_ignore_are_refused(cli, tmp_path: Path, options: list[str], said: str):
+    done = cli("train", "pair", "config.yaml", *options)
+    assert (done.returncode, done.stderr) == (2, f"croco-eval: {said}\n")
+
+
+def test_options_of_a_config_and_unknown_pools_are_refused_without_one(cli, tmp_path: Path):
+    done = cli("train", "pair", "--out", "out", "--dry-run")
+    assert (done.returncode, done.stderr) == (2, "croco-eval: --dry-run is for a training config.\n")
+    done = cli("train", "pair", "--out", "out", "--pool", "al")
+    assert done.returncode == 2
+    assert "did you mean 'all'" in done.stderr
