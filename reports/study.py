@@ -13,9 +13,8 @@ from typing import Any
 import pandas as pd
 
 from ..harness.errors import UserError
-from ..harness.store import write_atomically
 from .comparisons import ComparisonRules, comparison_table
-from .report.markdown import to_markdown
+from .report.write import write_document
 from .reward_ranking import ranking_quality
 from .run_data import Frame, RunData, load_run
 from .settings import report_settings
@@ -39,7 +38,8 @@ def write_study(
     candidates: Frame | None,
     command: str,
 ) -> Path:
-    """Writes ``study.md``, ``findings.csv``, ``arms.csv`` and ``training.csv`` into ``out``; gives the first's path.
+    """Writes ``study.md`` with its figure, ``findings.csv``, ``arms.csv`` and ``training.csv`` into ``out``; gives the
+    first's path.
 
     ``run``: a run directory with its tables. ``arms``: arm -> its systems there, one per seed. ``logs``: how each
     training went, with ``arm`` and ``seed``. ``learned``: answers of the base with ``arm``, ``seed``, ``prompt_id``,
@@ -64,8 +64,7 @@ def write_study(
     write_csv(out / "findings.csv", claim_table(found))
     write_csv(out / "arms.csv", tables.arms)
     write_csv(out / "training.csv", tables.training)
-    write_atomically(out / "study.md", to_markdown(study_document(tables, data.manifest, rules, command), None))
-    return out / "study.md"
+    return write_document(study_document(tables, data.manifest, rules, command), out / "study.md")
 
 
 def _measures(data: RunData) -> tuple[Measure, Measure]:

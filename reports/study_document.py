@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from ..harness.languages import LANGUAGES
 from .comparisons import ComparisonRules
-from .report.document import Block, Document, Listing, Section, TextTable
+from .report.document import Block, Document, Listing, Picture, Section, TextTable
 from .report.numbers import number, signed, whole, within
 from .run_data import Frame
 from .study_claims import Claim
 from .study_findings import Evidence, Finding
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,25 @@ def _arms(tables: StudyTables) -> Section:
             rows.append((str(arm), *(cells.get(x, "") for x in languages), verdicts.get(languages[-1], "")))
         columns = ("arm", *languages, f"verdicts, {languages[-1]}")
         blocks.append(TextTable(f"{suite}: {metric}", columns, tuple(rows)))
+    if pictured := _pictured(tables.evidence):
+        caption = "Every arm and seed against the base, over all languages"
+        blocks.append(Picture("seeds", caption, lambda: _draw_seeds(pictured, tables.evidence)))
     return Section("Every arm against the base", tuple(blocks))
+
+
+def _pictured(evidence: Evidence) -> dict[str, Frame]:
+    """The comparisons of all arms with the base, by what they are told as."""
+    found = {
+        x.name: pd.concat([evidence.against_base(arm, x) for arm in evidence.arms])
+        for x in (evidence.structured, evidence.open_ended)
+    }
+    return {title: table for title, table in found.items() if len(table)}
+
+
+def _draw_seeds(tables: dict[str, Frame], evidence: Evidence) -> Figure:
+    from .figures.seeds import seeds_figure
+
+    return seeds_figure(tables, evidence.arms)
 
 
 def _spread(x: Any) -> str:

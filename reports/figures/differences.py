@@ -26,7 +26,7 @@ def differences_figure(table: Frame, by: str = "candidate") -> Figure:
     figure, axes = grid(names, places)
     for ax, name in zip(axes, names, strict=True):
         part = table[table[by].eq(name)]
-        _draw(ax, part, places, factor)
+        draw_differences(ax, part, places, factor)
     references = list(dict.fromkeys(table["reference"]))
     against = references[0] if len(references) == 1 else "second arm"
     shared_label(figure, axes, f"Difference from {against}, {unit} (95% interval)")
@@ -36,7 +36,8 @@ def differences_figure(table: Frame, by: str = "candidate") -> Figure:
     return figure
 
 
-def _draw(ax: Axes, part: Frame, places: list[str], factor: float) -> None:
+def draw_differences(ax: Axes, part: Frame, places: list[str], factor: float) -> None:
+    """Rows of comparisons of one candidate, each in the row of its ``language`` among ``places``, and the margin."""
     ax.axvline(0, color=BLACK, linewidth=0.7, zorder=1)
     if len(margins := part["margin"].dropna()):
         ax.axvline(-factor * float(margins.iloc[0]), color=BLACK, linewidth=0.8, linestyle=":", zorder=1)

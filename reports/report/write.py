@@ -16,17 +16,21 @@ FIGURES = "figures"
 def write_report(folder: Path, tables: RunTables, figures: bool = True) -> Path:
     """Writes ``report/report.md`` and, if wanted, ``report/figures/*.png`` and ``.pdf``; gives the path of the text.
 
-    The folder of the figures holds those of this report alone. The same tables give the same bytes. Raises StoreError
-    if something can't be written.
+    The same tables give the same bytes. Raises StoreError if something can't be written.
     """
-    document = report_document(tables)
-    out = folder / "report"
-    written = _write_figures(document, out / FIGURES) if figures else set()
-    for old in sorted((out / FIGURES).glob("*.p[nd][gf]")):
+    return write_document(report_document(tables), folder / "report" / "report.md", figures)
+
+
+def write_document(document: Document, file: Path, figures: bool = True) -> Path:
+    """Writes a document as Markdown and its figures into a folder beside it, which holds those of this document alone.
+    Gives the path of the text. Raises StoreError."""
+    folder = file.parent / FIGURES
+    written = _write_figures(document, folder) if figures else set()
+    for old in sorted(folder.glob("*.p[nd][gf]")):
         if old not in written:
             old.unlink()
-    write_atomically(out / "report.md", to_markdown(document, FIGURES if figures else None))
-    return out / "report.md"
+    write_atomically(file, to_markdown(document, FIGURES if figures else None))
+    return file
 
 
 def _write_figures(document: Document, folder: Path) -> set[Path]:

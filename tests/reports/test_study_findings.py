@@ -198,6 +198,8 @@ def test_the_report_says_what_the_tests_say(tmp_path: Path):
     assert trained["ordered"] == pytest.approx(0.9, abs=0.08)
     assert trained["ordered_low"] < trained["ordered"] < trained["ordered_high"]
     assert f"{trained['ordered']:.3f} [" in text
+    assert "](figures/seeds.png)" in text
+    assert (tmp_path / "report" / "figures" / "seeds.pdf").stat().st_size > 1000
     spread = pd.read_csv(tmp_path / "report" / "arms.csv").set_index(["arm", "metric", "language"])
     assert spread.loc[("mono", "win_rate[j]", "all"), "mean"] == pytest.approx(0.3)
     assert spread.loc[("mono", "win_rate[j]", "all"), "verdicts"] == "improved improved"
