@@ -8,6 +8,8 @@ VLLM_TESTS = $(shell find tests -name 'test_vllm*.py')
 STAMP := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
+# Packages are installed without bytecode (--no-compile): what is imported is compiled once, and then it must be kept.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: run test test-vllm lint types clean
 
@@ -31,7 +33,7 @@ types: $(STAMP)  ## static types
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
 $(VLLM)/.installed: constraints-vllm.txt

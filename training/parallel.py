@@ -10,14 +10,15 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from ..harness.errors import ModelError
-from .arms import Arm, in_waves, resolve_arms
+from .arms import Arm, in_waves, resolve_arms, teacher_of
 from .config import TrainConfig
 from .pipeline import Pipeline
 from .stages.sample import Say
@@ -40,23 +41,25 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Task:
-    """Stages of some arms, one after the other in one process."""
+    """Stages of some arms, one after the other in one process, once the tasks ``after`` it names are done."""
 
     stages: tuple[str, ...]
     arms: tuple[str, ...]
+    after: tuple[Task, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """As people are told of it."""
+        return f"{', '.join(self.stages)} of {', '.join(self.arms) or 'all'}"
 
 
 def train_all(config: TrainConfig, workers: int, say: Say) -> None:
     """All stages that the arms need, as ``Pipeline`` runs them, with ``workers`` processes. Raises a CrocoError."""
-    arms = resolve_arms(config, Path(config.out or "."))
+    tasks = tasks_of(resolve_arms(config, Path(config.out or ".")), translates=config.translate is not None)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         try:
-            if config.translate is not None:
-                _run(pool, config, [Task(("translate",), ())], say)
-            for wave in in_waves(arms):
-                for tasks in steps_of(wave):
-                    _run(pool, config, tasks, say)
+            _run(pool, workers, config, tasks, say)
         except BrokenProcessPool as error:
             raise ModelError("a worker process ended without a word; was it out of memory?") from error
         except BaseException:
@@ -64,31 +67,55 @@ def train_all(config: TrainConfig, workers: int, say: Say) -> None:
             raise
 
 
-def steps_of(wave: Sequence[Arm]) -> list[list[Task]]:
-    """What can be done at the same time, step by step: candidates, pairs, adapters, the longest first."""
-    places: dict[Path, list[str]] = {}
-    for arm in wave:
-        if arm.needs_candidates:
+def tasks_of(arms: Sequence[Arm], translates: bool = False) -> list[Task]:
+    """What there is to do, the most urgent first: what most waits for, then what takes longest.
+
+    Candidates of several policies, pairs, adapters. An arm that is rewarded by another one's adapter comes after that
+    one, and not after all others.
+    """
+    begun = (Task(("translate",), ()),) if translates else ()
+    made: list[Task] = list(begun)
+    tuned: dict[str, Task] = {}
+    for wave in in_waves(arms):
+        teachers = {teacher_of(x.scorer) for x in wave}
+        taught_by = [task for name, task in tuned.items() if teachers & {name, name.rpartition("/seed-")[0]}]
+        earlier = (*(x for x in made if x.stages[0] in ("translate", "sample")), *taught_by)
+        places: dict[Path, list[str]] = {}
+        for arm in (x for x in wave if x.needs_candidates):
             places.setdefault(arm.sampled_in, []).append(arm.name)
-    paired = tuple(x.name for x in wave if x.trainer == "dpo")
-    tuned = sorted(wave, key=lambda x: x.trainer not in _ONLINE)
-    steps = [
-        [Task(("sample", "score"), tuple(names)) for names in places.values()],
-        [Task(("pair",), paired)] if paired else [],
-        [Task((x.trainer,), (x.name,)) for x in tuned],
-    ]
-    return [x for x in steps if x]
+        candidates = tuple(Task(("sample", "score"), tuple(x), earlier) for x in places.values())
+        paired = tuple(x.name for x in wave if x.trainer == "dpo")
+        pairs = (Task(("pair",), paired, candidates),) if paired else ()
+        for arm in wave:
+            tuned[arm.name] = Task((arm.trainer,), (arm.name,), pairs or candidates or earlier)
+        made += [*candidates, *pairs, *(tuned[x.name] for x in wave)]
+    heights = _heights(made)
+    return sorted(made, key=lambda x: (-heights[x], x.stages[0] not in _ONLINE))
 
 
-def _run(pool: ProcessPoolExecutor, config: TrainConfig, tasks: Sequence[Task], say: Say) -> None:
-    """Runs tasks at the same time; tells what they are, and of each what it said and how long it took."""
-    stages = dict.fromkeys(x for task in tasks for x in task.stages)
-    say(f"{', '.join(stages)}: {len(tasks)} task{'' if len(tasks) == 1 else 's'} ...")
+def _heights(tasks: Sequence[Task]) -> dict[Task, int]:
+    """How many tasks, one after the other, wait for each. ``tasks`` come after those that they wait for."""
+    heights = dict.fromkeys(tasks, 0)
+    for task in reversed(tasks):
+        for earlier in task.after:
+            heights[earlier] = max(heights[earlier], heights[task] + 1)
+    return heights
+
+
+def _run(pool: ProcessPoolExecutor, workers: int, config: TrainConfig, tasks: Sequence[Task], say: Say) -> None:
+    """Runs tasks as soon as a process is free and what they wait for is done; tells when they begin, and what they said
+    and how long it took when they end."""
     begun = time.monotonic()
-    futures = [pool.submit(_work, config, task) for task in tasks]
-    for number, future in enumerate(as_completed(futures), 1):
-        for line in future.result():
-            say(f"{number}/{len(tasks)}, {time.monotonic() - begun:.0f} s: {line}")
+    left, running, done = list(tasks), dict[Future[list[str]], Task](), set[Task]()
+    while left or running:
+        for task in [x for x in left if done.issuperset(x.after)][: workers - len(running)]:
+            left.remove(task)
+            running[pool.submit(_work, config, task)] = task
+            say(f"{time.monotonic() - begun:.0f} s: {task.label} ...")
+        for future in wait_for(running, return_when=FIRST_COMPLETED).done:
+            done.add(running.pop(future))
+            for line in future.result():
+                say(f"{len(done)}/{len(tasks)}, {time.monotonic() - begun:.0f} s: {line}")
 
 
 def _work(config: TrainConfig, task: Task) -> list[str]:

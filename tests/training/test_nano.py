@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from croco_eval.harness import registry
+from croco_eval.harness.adapters import read_tuning
 from croco_eval.harness.languages import LANGUAGES
+from croco_eval.harness.models import find_model
 from croco_eval.tasks import cldr
 from croco_eval.tasks.locale.corpus import FLAWS, LocaleCorpus
 from croco_eval.tasks.locale.items import build_items, families_in
 from croco_eval.tasks.locale.open_items import build_open_items, open_families_in
 from croco_eval.tasks.locale.sources import in_split
 from croco_eval.training.nano.build import read_recipe
+from croco_eval.training.nano.shipped import STUDY
+from croco_eval.training.nano.study import evaluated_arms, training_config
 from safetensors import safe_open
 
 MEGABYTES = 2**20
@@ -32,13 +38,30 @@ def tuning_text():
     return list(LocaleCorpus().tuning_documents(tuple(LANGUAGES), seed=read_recipe()["seed"]))
 
 
-def test_shipped_weights_are_small_and_name_no_place_on_a_machine(nano: Path, nano_sft: Path):
-    files = [x for folder in (nano, nano_sft) for x in folder.rglob("*") if x.is_file()]
+def test_shipped_weights_are_small_and_name_no_place_on_a_machine(nano: Path):
+    files = [x for x in nano.parent.rglob("*") if x.is_file()]
     assert sum(x.stat().st_size for x in files) < 16 * MEGABYTES
     for file in files:
         if file.suffix == ".json":
             assert "/" not in json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path", "")
             assert "_name_or_path" not in json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_the_study_s_adapters_are_packaged_one_for_each_arm_and_say_how_they_were_tuned():
+    arms = {x.name.rpartition("/")[0]: x for x in evaluated_arms(training_config(None, Path("study")))
+            if x.settings.seed == 42}  # fmt: skip
+    names = {x.removeprefix(STUDY): x for x in registry.names("models") if x.startswith(STUDY)}
+    assert set(names) == set(arms)
+    for arm, name in names.items():
+        tuning = read_tuning(find_model(name))
+        assert tuning is not None
+        assert (tuning.arm, tuning.trainer, tuning.seed) == (arms[arm].name, arms[arm].trainer, 42)
+
+
+def test_the_packaged_comparison_of_the_study_s_adapters_plans(cli, tmp_path: Path):
+    with as_file(files("croco_eval.configs") / "nano-arms.yaml") as config:
+        done = cli("run", config, "--dry-run")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_base_has_three_to_four_million_parameters(nano: Path):

@@ -17,7 +17,7 @@ from croco_eval.harness.models import find_model
 from croco_eval.training.arms import in_waves, resolve_arms, with_adapter
 from croco_eval.training.config import TrainConfig, read_train_config
 from croco_eval.training.nano.study import evaluated_arms, evaluation_config, training_config
-from croco_eval.training.parallel import Task, steps_of
+from croco_eval.training.parallel import Task, tasks_of
 from safetensors.torch import load_file
 
 TINY = {"num_train_epochs": 1, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 96}
@@ -102,16 +102,28 @@ def test_a_reward_that_no_scorer_gives_is_refused(tmp_path: Path):
         waves(config(tmp_path, arms=arms))
 
 
-def test_side_by_side_go_policies_then_adapters_the_longest_first(tmp_path: Path):
-    wave = in_waves(resolve_arms(config(tmp_path), tmp_path))[0]
-    sampled, paired, tuned = steps_of(wave)
-    assert sampled == [
-        Task(("sample", "score"), ("mono/seed-1", "teacher")),
-        Task(("sample", "score"), ("off-policy/seed-1",)),
-    ]
-    assert paired == [Task(("pair",), ("mono/seed-1", "off-policy/seed-1", "teacher"))]
-    assert tuned[0] == Task(("online-dpo",), ("online/seed-1",))
-    assert {x.arms for x in tuned} == {(x.name,) for x in wave}
+def test_side_by_side_go_policies_then_adapters_and_what_others_wait_for_goes_first(tmp_path: Path):
+    tasks = tasks_of(resolve_arms(config(tmp_path), tmp_path))
+    own = Task(("sample", "score"), ("mono/seed-1", "teacher"))
+    other = Task(("sample", "score"), ("off-policy/seed-1",))
+    pairs = Task(("pair",), ("mono/seed-1", "off-policy/seed-1", "teacher"), (own, other))
+    teacher = Task(("dpo",), ("teacher",), (pairs,))
+    online = Task(("online-dpo",), ("online/seed-1",), (pairs,))
+    rewarded = Task(("sample", "score"), ("icr/seed-1",), (own, other, teacher))
+    assert tasks[:4] == [own, other, pairs, teacher]
+    assert rewarded in tasks
+    assert tasks.index(online) < tasks.index(Task(("dpo",), ("mono/seed-1",), (pairs,)))
+    assert sorted(y for x in tasks if x.stages[0] not in ("sample", "pair") for y in x.arms) == sorted(
+        x.name for x in resolve_arms(config(tmp_path), tmp_path)
+    )
+
+
+def test_a_task_comes_after_all_that_it_waits_for(tmp_path: Path):
+    tasks = tasks_of(resolve_arms(config(tmp_path), tmp_path), translates=True)
+    assert tasks[0] == Task(("translate",), ())
+    for place, task in enumerate(tasks):
+        assert set(task.after) <= set(tasks[:place])
+        assert task.after or task.stages == ("translate",)
 
 
 def test_the_packaged_study_has_all_arms_with_three_seeds_and_plans(tmp_path: Path, cli):
