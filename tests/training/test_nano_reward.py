@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from croco_eval.harness.backends import ModelSpec
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
-from croco_eval.harness.errors import ModelError, UserError
+from croco_eval.harness.errors import UserError
+from croco_eval.harness.fingerprint import folder_digest
 from croco_eval.harness.models import find_model
 from croco_eval.tasks import cldr
 from croco_eval.tasks.locale.corpus import PREFERENCE_FLAWS, LocaleCorpus
@@ -17,7 +21,7 @@ from croco_eval.tasks.locale.sources import in_split
 from croco_eval.training.config import CorpusPreferences, RewardSettings
 from croco_eval.training.nano.build import read_recipe
 from croco_eval.training.nano.packed import keep_head
-from croco_eval.training.nano.shipped import base_folder, reward_folder
+from croco_eval.training.nano.shipped import base_folder
 from croco_eval.training.stages.prompts import read_preferences
 from pydantic import ValidationError
 from safetensors.torch import load_file
@@ -61,9 +65,16 @@ def test_the_shipped_model_is_a_small_classifier_with_one_logit_in_float16(shipp
     assert {x.dtype for x in weights.values()} == {torch.float16}
 
 
-def test_the_package_holds_the_head_alone_and_puts_the_model_together_once(
-    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def _put_together(home: Path) -> subprocess.CompletedProcess[str]:
+    """Asks a new process, whose cache is below ``home``, for the packaged reward model."""
+    code = "from croco_eval.training.nano.shipped import reward_folder; print(reward_folder())"
+    environment = {**os.environ, "HF_HOME": str(home)}
+    environment.pop("HF_ASSETS_CACHE", None)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_package_holds_the_head_alone_and_puts_the_model_together_once(shipped: Path, tmp_path: Path):
     keep_head(shipped, tmp_path / "head")
     packaged = base_folder().with_name("croco-nano-reward")
     for file in packaged.iterdir():
@@ -72,20 +83,23 @@ def test_the_package_holds_the_head_alone_and_puts_the_model_together_once(
     weights, base = load_file(shipped / "model.safetensors"), load_file(base_folder() / "model.safetensors")
     assert set(weights) - set(base) == {"score.weight"}
     assert all(torch.equal(weights[x], base[x]) for x in base)
-    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "assets"))
-    made = reward_folder()
-    assert made.is_relative_to(tmp_path / "assets")
-    written = (made / "model.safetensors").stat().st_mtime_ns
-    assert reward_folder() == made
-    assert (made / "model.safetensors").stat().st_mtime_ns == written
-    assert [x.name for x in made.parent.iterdir()] == [made.name]
+    made, written = [], []
+    for _ in range(2):
+        done = _put_together(tmp_path / "home")
+        assert done.returncode == 0, done.stderr
+        made.append(Path(done.stdout.strip()))
+        written.append((made[-1] / "model.safetensors").stat().st_mtime_ns)
+    assert made[0].is_relative_to(tmp_path / "home")
+    assert (made[0], written[0]) == (made[1], written[1])
+    assert [x.name for x in made[0].parent.iterdir()] == [made[0].name]
+    assert folder_digest(made[0]) == folder_digest(shipped)
 
 
-def test_a_cache_that_can_t_be_written_is_told_with_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "assets").write_text("a file where a folder should be", encoding="utf-8")
-    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "assets"))
-    with pytest.raises(ModelError, match="set HF_HOME to a folder that can be written to"):
-        reward_folder()
+def test_a_cache_that_can_t_be_written_is_told_with_what_to_set(tmp_path: Path):
+    (tmp_path / "home").write_text("a file where a folder should be", encoding="utf-8")
+    done = _put_together(tmp_path / "home")
+    assert done.returncode == 1
+    assert "set HF_HOME to a folder that can be written to" in done.stderr
 
 
 def test_a_flawed_answer_is_ranked_below_a_good_one_in_most_languages_though_english_alone_was_shown(ranked):
