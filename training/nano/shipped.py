@@ -38,7 +38,7 @@ def reward_folder() -> Path:
         whole = cached_assets_path("croco-eval", "models") / name
         if not whole.is_dir():
             put_together(base, head, whole)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # huggingface_hub says ValueError where a file is in the way
         raise ModelError(
             f"croco-nano-reward can't be put together in the cache: {error}; set HF_HOME to a folder that can be "
             "written to."
