@@ -11,6 +11,7 @@ from croco_eval.harness.backends import ModelSpec
 from croco_eval.harness.backends.hf import HfBackend
 from croco_eval.harness.backends.hf_likelihood import LikelihoodScorer
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
+from croco_eval.harness.backends.text import token_batches
 from croco_eval.harness.errors import ModelError
 from croco_eval.harness.records import GenerationRequest, LikelihoodRequest
 from lm_eval.api.instance import Instance
@@ -267,10 +268,10 @@ def test_batches_hold_no_more_tokens_than_allowed_and_change_no_reward(reward_mo
     small, large = (HfRewardModel(ModelSpec(str(folder), batch_tokens=x)) for x in (64, 4096))
     assert small.rewards(talks) == pytest.approx(large.rewards(talks), abs=1e-5)
     lengths = {i: 5 + i for i in range(29)}
-    batches = small._batches(lengths)
+    batches = token_batches(lengths, 64)
     assert sorted(x for batch in batches for x in batch) == list(lengths)
     assert all(len(x) == 1 or max(lengths[i] for i in x) * len(x) <= 64 for x in batches)
-    assert len(large._batches(lengths)) == 1
+    assert len(token_batches(lengths, 4096)) == 1
 
 
 def test_a_conversation_longer_than_the_window_has_no_reward_and_the_others_have(reward_model):
