@@ -135,7 +135,7 @@ def pair(
         str | None,
         typer.Option(help="Language of the prompt in pools of all: chosen (the default), rejected or random."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="For --prompt-source random.")] = 42,
+    seed: Annotated[int | None, typer.Option(help="For --prompt-source random (42 by default).")] = None,
     arm: Arms = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -143,13 +143,14 @@ def pair(
     from ..harness.errors import UserError
     from .pairs.rule import POOLS, PROMPT_SOURCES, TARGETS
 
-    rule = {"reject_target": reject_target, "pool": pool, "prompt_source": prompt_source}
+    rule = {"reject_target": reject_target, "pool": pool, "prompt_source": prompt_source, "seed": seed}
     if config is not None:
         if scored or prompts or out or layout:
             raise UserError("give either a training config or --scored, --prompts, --out and --layout, not both.")
         if named := [x for x, value in rule.items() if value is not None]:
             option = named[0].replace("_", "-")
-            raise UserError(f"--{option} is for --scored files; in a training config it is pair.{named[0]}.")
+            key = "seed" if option == "seed" else f"pair.{named[0]}"
+            raise UserError(f"--{option} is for --scored files; in a training config it is {key}.")
         if dry_run:
             _run(config, ["pair"], arm or (), dry_run=True)
         else:
@@ -165,7 +166,7 @@ def pair(
         raise UserError("--out is missing: the folder for the training files.")
     chosen = {k: v for k, v in rule.items() if v is not None and k != "pool"}
     pools = POOLS if pool is None else [x for x in POOLS if x == pool]
-    _pair_of_files(scored or [], prompts or [], out, seed=seed, pools=pools, **chosen)
+    _pair_of_files(scored or [], prompts or [], out, pools=pools, **chosen)
 
 
 def _check_known(option: str, value: str | None, known: Sequence[str]) -> None:

@@ -58,6 +58,12 @@ def test_the_study_s_adapters_are_packaged_one_for_each_arm_and_say_how_they_wer
         assert (tuning.arm, tuning.trainer, tuning.seed) == (arms[arm].name, arms[arm].trainer, 42)
 
 
+def test_every_packaged_model_says_what_it_is():
+    told = [registry.load("models", x).__doc__ for x in registry.names("models") if x.startswith("croco-nano")]
+    assert len(set(told)) == len(told) >= 10
+    assert all(x and x.startswith("croco-nano") for x in told)
+
+
 def test_the_packaged_comparison_of_the_study_s_adapters_plans(cli, tmp_path: Path):
     with as_file(files("croco_eval.configs") / "nano-arms.yaml") as config:
         done = cli("run", config, "--dry-run")

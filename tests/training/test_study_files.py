@@ -209,6 +209,7 @@ def test_one_kind_of_pools_may_be_asked_for(cli, files, tmp_path: Path, pool: st
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--seed", "3"], "--seed is for --scored files; in a training config it is seed."),
         (["--seed", "3", "--reject-target", "min"],
          "--reject-target is for --scored files; in a training config it is pair.reject_target."),
         (["--pool", "all"], "--pool is for --scored files; in a training config it is pair.pool."),

@@ -6,24 +6,23 @@ of a policy that moves, and supervised tuning has no pairs. Some answers that th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...harness.models import find_model
-from ...harness.records import Response
 from ...harness.store import read_records, write_records
 from ..arms import Arm
 from ..config import TrainConfig
 from ..records import Candidate, Learned, Prompt, Reward
-from ..scorers.likelihood import CausalModel, CausalOptions
+from ..scorers.implicit import ImplicitScorer
+from ..stages.sample import Say
+from ..stages.score import Rated
 
 _PROMPTS, _ANSWERS = 96, 3
 _BATCH_TOKENS = 2048
 
 
-def learned_rewards(config: TrainConfig, arms: Sequence[Arm], say: Callable[[str], None]) -> Any:
+def learned_rewards(config: TrainConfig, arms: Sequence[Arm], say: Say) -> Any:
     """A row per arm and answer: ``arm`` (its name), ``prompt_id``, ``source_id``, ``log_ratio`` (natural, of the whole
     answer, tuned over base) and ``reward``, by the scorer of the arm. What is known of an adapter is kept beside it.
 
@@ -36,33 +35,29 @@ def learned_rewards(config: TrainConfig, arms: Sequence[Arm], say: Callable[[str
     scored = [x for x in arms if _rewards(x, root).exists()]
     if config.sample.policy is not None or not scored:
         return None
-    options = CausalOptions(model=config.policy.model, revision=config.policy.revision, batch_tokens=_BATCH_TOKENS)
-    model = CausalModel(find_model(options.model, options.revision), options)
-    try:
-        return pd.DataFrame([{"arm": x.name, **vars(y)} for x in scored for y in _of_arm(x, root, model, say)])
-    finally:
-        model.close()
+    return pd.DataFrame([{"arm": x.name, **vars(y)} for x in scored for y in _of_arm(x, config, root, say)])
 
 
-def _of_arm(arm: Arm, root: Path, model: CausalModel, say: Callable[[str], None]) -> list[Learned]:
+def _of_arm(arm: Arm, config: TrainConfig, root: Path, say: Say) -> list[Learned]:
     """The rows of one arm, as they were kept or new."""
     file = arm.adapter.parent / "learned.parquet"
     if not file.exists():
         say(f"what {arm.name} learnt ...")
-        asked = [(x, text) for x in _answers(arm, root) if (text := model.turn(*x.asked))]
-        tuned, base = (model.likelihoods([text for _, text in asked], x) for x in (arm.adapter, None))
+        policy = config.policy
+        scorer = ImplicitScorer(
+            model=policy.model, revision=policy.revision, adapter=str(arm.adapter), beta=1.0, batch_tokens=_BATCH_TOKENS
+        )
+        answers = _answers(arm, root)
+        try:
+            ratios = [ratio for batch in scorer.score([x for x, _ in answers]) for ratio, _ in batch]
+        finally:
+            scorer.close()
         rows = [
-            Learned(x.prompt_id, x.source_id, _difference(ours, theirs), x.reward)
-            for (x, _), ours, theirs in zip(asked, tuned, base, strict=True)
+            Learned(x.candidate.prompt_id, x.candidate.source_id, ratio, reward)
+            for (x, reward), ratio in zip(answers, ratios, strict=True)
         ]
         write_records(file, Learned, rows)
     return read_records(file, Learned)
-
-
-def _difference(ours: Response | None, theirs: Response | None) -> float | None:
-    if ours is None or theirs is None or ours.logprob is None or theirs.logprob is None:
-        return None
-    return ours.logprob - theirs.logprob
 
 
 def _rewards(arm: Arm, root: Path) -> Path:
@@ -70,24 +65,14 @@ def _rewards(arm: Arm, root: Path) -> Path:
     return root / "score" / arm.config.reward_name / "data.parquet"
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """An answer of the base. ``asked``: the prompt, the answer, and whether it came to its end."""
-
-    prompt_id: str
-    source_id: str
-    asked: tuple[str, str, bool]
-    reward: float | None
-
-
-def _answers(arm: Arm, root: Path) -> list[_Answer]:
+def _answers(arm: Arm, root: Path) -> list[tuple[Rated, float | None]]:
     """Answers of the base to prompts spread over all, with the arm's rewards."""
     candidates = read_records(root / "sample" / "data.parquet", Candidate)
-    prompts = {x.prompt_id: x.prompt for x in read_records(root / "sample" / "prompts.parquet", Prompt)}
+    prompts = {x.prompt_id: x for x in read_records(root / "sample" / "prompts.parquet", Prompt)}
     ids = list(dict.fromkeys(x.prompt_id for x in candidates))
     wanted = set(ids[:: max(1, len(ids) // _PROMPTS)][:_PROMPTS])
     return [
-        _Answer(x.prompt_id, x.source_id, (prompts[x.prompt_id], x.answer, x.finish_reason != "length"), y.reward)
+        (Rated(prompts[x.prompt_id], x), y.reward)
         for x, y in zip(candidates, read_records(_rewards(arm, root), Reward), strict=True)
         if x.kind == "generation" and x.sample < _ANSWERS and x.answer and x.prompt_id in wanted
     ]

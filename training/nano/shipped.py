@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,14 +49,24 @@ def reward_folder() -> Path:
 def _folder(name: str) -> Path:
     folder = Path(str(files("croco_eval.training.nano"))) / "weights" / name
     if not folder.is_dir():
-        raise ModelError(f"the packaged model {name!r} is not there; build it with `croco-eval nano build`.")
+        raise ModelError(f"the packaged model {name!r} is not there: {folder} is missing; install croco-eval again.")
     return folder
 
 
-study_sft = partial(_folder, f"{STUDY}sft")
-study_max_r = partial(_folder, f"{STUDY}max-r")
-study_mono = partial(_folder, f"{STUDY}mono")
-study_multi = partial(_folder, f"{STUDY}multi")
-study_off_policy = partial(_folder, f"{STUDY}off-policy")
-study_online = partial(_folder, f"{STUDY}online")
-study_icr = partial(_folder, f"{STUDY}icr")
+def _of_study(arm: str, what: str) -> Callable[[], Path]:
+    """The folder of an arm's adapter, as a function that says what it is."""
+
+    def folder() -> Path:
+        return _folder(f"{STUDY}{arm}")
+
+    folder.__doc__ = f"croco-nano's adapter of the study in miniature, first seed: {what}."
+    return folder
+
+
+study_sft = _of_study("sft", "SFT on gold answers")
+study_max_r = _of_study("max-r", "SFT on the samples with the highest reward")
+study_mono = _of_study("mono", "DPO on pairs in a language")
+study_multi = _of_study("multi", "DPO on pairs from all languages of a prompt")
+study_off_policy = _of_study("off-policy", "DPO on another model's answers")
+study_online = _of_study("online", "DPO on answers sampled while it was tuned")
+study_icr = _of_study("icr", "DPO on pairs by the implicit reward of an English DPO adapter")

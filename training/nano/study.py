@@ -51,17 +51,16 @@ def run_study(
     """
     from ...harness.runner import execute
 
+    def say(message: str) -> None:
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
+
     config = training_config(training, out)
     run = evaluation_config(evaluation, config, out, workers)
-    _tune(config, workers, console)
+    _tune(config, workers, console, say)
     write_atomically(out / "run.yaml", dump_config(run))
     execute(run, out / "run", console).raise_if_incomplete()
     registry.load("commands", "report")(out / "run", figures=True)
     arms, tuned = evaluated_arms(config), tuned_arms(config)
-
-    def say(message: str) -> None:
-        console.print(message, markup=False, highlight=False, soft_wrap=True)
-
     written = registry.load("reports", "study")(
         out / "run",
         out / "report",
@@ -71,7 +70,7 @@ def run_study(
         candidates=_candidates(config),
         command=command,
     )
-    console.print(str(written), markup=False, highlight=False, soft_wrap=True)
+    say(str(written))
     return written
 
 
@@ -158,10 +157,7 @@ def _family(arm: Arm) -> str:
     return arm.name.rpartition("/seed-")[0] or arm.name
 
 
-def _tune(config: TrainConfig, workers: int, console: Console) -> None:
-    def say(message: str) -> None:
-        console.print(message, markup=False, highlight=False, soft_wrap=True)
-
+def _tune(config: TrainConfig, workers: int, console: Console, say: Say) -> None:
     if workers > 1:
         from ..parallel import train_all
 
