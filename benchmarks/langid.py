@@ -1,7 +1,7 @@
 """How well are the registry's 15 languages told apart? The tables of docs/langid.md.
 
 Parallel sentences of NTREX-128 (news), SIB-200 (encyclopedia, FLORES-200) and the Universal Declaration of Human Rights
-go through ``croco_eval.harness.langid``, one by one and joined. Prints Markdown.
+go through ``croco_eval.harness.text.langid``, one by one and joined. Prints Markdown.
 
     python benchmarks/langid.py [--data ../shared/data]
 """
@@ -17,8 +17,8 @@ from itertools import permutations, product
 from pathlib import Path
 from statistics import fmean
 
-from croco_eval.harness.langid import Identification, identify
-from croco_eval.harness.languages import LANGUAGES
+from croco_eval.harness.text.langid import Identification, identify
+from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.reports.stats import mean_interval
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

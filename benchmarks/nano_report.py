@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from croco_eval.harness.languages import group_of
-from croco_eval.harness.records import Generation, Item
-from croco_eval.harness.store import RunDirectory, read_records
+from croco_eval.harness.api.records import Generation, Item
+from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_records
+from croco_eval.harness.text.languages import group_of
 from croco_eval.judges.reference import assess
 
 

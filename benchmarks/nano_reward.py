@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from croco_eval.harness.backends import Message, ModelSpec
+from croco_eval.harness.api.backend import Message, ModelSpec
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
-from croco_eval.harness.models import find_model
-from croco_eval.harness.store import read_records
+from croco_eval.harness.models.sources.sources import find_model
+from croco_eval.harness.store.run_directory.run_directory import read_records
 from croco_eval.judges.reference import assess
 from croco_eval.reports.stats import mean_interval
 from croco_eval.tasks.locale.corpus import PREFERENCE_FLAWS, LocaleCorpus
-from croco_eval.tasks.locale.sources import rng_for
+from croco_eval.tasks.locale.facts import rng_for
 from croco_eval.training.config import CorpusPreferences
 from croco_eval.training.records import Candidate
 from croco_eval.training.scorers.typicality import TypicalityScorer, fit_head

@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from croco_eval.harness.languages import GROUPS
-from croco_eval.harness.records import Generation, Item, Score
-from croco_eval.harness.store import SCHEMA_VERSION, RunDirectory, write_json, write_records
+from croco_eval.harness.api.records import Generation, Item, Score
+from croco_eval.harness.store.run_directory.run_directory import SCHEMA_VERSION, RunDirectory, write_json, write_records
+from croco_eval.harness.text.languages import GROUPS
 
 SUITE, OPTIONS = "quiz", 4
 
@@ -80,7 +80,7 @@ def command(folder: Path, options: argparse.Namespace) -> list[str]:
 
 def profile(folder: Path, options: argparse.Namespace) -> None:
     """Where the time goes, within this process."""
-    from croco_eval.harness import cli
+    from croco_eval.harness.cli.main import main as cli
 
     sys.argv = ["croco-eval", *command(folder, options)]
     profiler = cProfile.Profile()

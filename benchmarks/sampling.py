@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from croco_eval.harness.progress import RunProgress
+from croco_eval.harness.run.progress import RunProgress
 from croco_eval.training.config import SampleConfig, TrainConfig, read_train_config
 from croco_eval.training.nano.shipped import base_folder
 from croco_eval.training.records import Candidate, Prompt

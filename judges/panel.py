@@ -18,13 +18,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..harness.api.judge import NO_ANSWER, Case, Judge, JudgeContext, JudgingCell, Ruling, Rulings
+from ..harness.api.records import VERDICT_VALUE, AnswerPair, Item, Judgment, Order, Verdict
+from ..harness.config.options import parse_options
 from ..harness.errors import JudgeError, UserError
-from ..harness.fingerprint import differing
-from ..harness.judges import NO_ANSWER, Case, Judge, JudgeContext, JudgingCell, Ruling, Rulings
-from ..harness.options import parse_options
-from ..harness.records import VERDICT_VALUE, AnswerPair, Item, Judgment, Order, Verdict
 from ..harness.registry import did_you_mean
-from ..harness.store import CellFolder, RunDirectory, read_records
+from ..harness.store.fingerprint import differing
+from ..harness.store.run_directory import CellFolder, RunDirectory, read_records
 
 VERSION = "1"
 SILENT = "has nothing to say about this item"

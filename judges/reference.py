@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..harness.api.judge import Case, Judge, Ruling, Rulings
+from ..harness.api.records import AnswerPair, Judgment, Order, Verdict
 from ..harness.errors import UserError
-from ..harness.judges import Case, Judge, Ruling, Rulings
-from ..harness.langid import is_in_language
-from ..harness.reasoning import strip_reasoning
-from ..harness.records import AnswerPair, Judgment, Order, Verdict
-from ..harness.repetition import repetition
-from ..harness.store import RunDirectory
+from ..harness.store.run_directory import RunDirectory
+from ..harness.text.answers import strip_reasoning
+from ..harness.text.langid import is_in_language
+from ..harness.text.repetition import repetition
 
 VERSION = "3"
 TIE_BAND = 0.02

@@ -18,14 +18,14 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from ..harness.backends import RewardModel
-from ..harness.judges import Case, Judge, Ruling, Rulings
-from ..harness.models import ModelSource
-from ..harness.options import parse_options
-from ..harness.reasoning import strip_reasoning
-from ..harness.records import AnswerPair, Judgment, Order, Verdict
-from ..harness.reward_models import RewardModelOptions
-from ..harness.store import RunDirectory
+from ..harness.api.backend import RewardModel
+from ..harness.api.judge import Case, Judge, Ruling, Rulings
+from ..harness.api.records import AnswerPair, Judgment, Order, Verdict
+from ..harness.config.options import parse_options
+from ..harness.models.reward import RewardModelOptions
+from ..harness.models.sources import ModelSource
+from ..harness.store.run_directory import RunDirectory
+from ..harness.text.answers import strip_reasoning
 
 VERSION = "1"
 TOO_LONG = "too long for the model"

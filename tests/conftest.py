@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hub.fixtures import hub as hub
-from served import serve_transformers
+from helpers.hub.fixtures import hub as hub
+from helpers.served import serve_transformers
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -24,7 +24,7 @@ def test_every_package_has_sources():
     assert {x.relative_to(ROOT).parts[0] for x in SOURCES} == set(PACKAGES)
 
 
-@pytest.mark.parametrize("module", ["croco_eval.reports.tables", "croco_eval.reports.summary"])
+@pytest.mark.parametrize("module", ["croco_eval.reports.tables.all", "croco_eval.reports.report.summary"])
 def test_importing_reports_loads_no_model_library_and_no_client(module):
     code = f"import sys, {module}; print(*sorted({{x.split('.')[0] for x in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from ..harness.config import Name, SystemConfig, languages_field, local_path, with_paths
+from ..harness.config.run_config import Name, SystemConfig, languages_field, local_path, with_paths
+from ..harness.config.strict import read_strict
 from ..harness.registry import did_you_mean
-from ..harness.strict_yaml import read_strict
-from .pairs.rule import Members, Pool, PromptSource, Target
+from .pairing.rule import Members, Pool, PromptSource, Target
 
 
 class _Strict(BaseModel):

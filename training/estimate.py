@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..harness.errors import CrocoError
-from ..harness.models import find_model
+from ..harness.models.sources import find_model
 from .arms import Arm, choose_arms, resolve_arms, scorers_for
 from .config import ScorerConfig, TrainConfig
 from .stages.prompts import load_prompts, read_preferences

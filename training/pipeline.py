@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..harness.adapters import Tuning, write_tuning
 from ..harness.errors import DataError, UserError
-from ..harness.fingerprint import digest
-from ..harness.progress import Progress
+from ..harness.models.tuning import Tuning, write_tuning
 from ..harness.registry import did_you_mean
-from ..harness.store import write_json, write_records
+from ..harness.run.progress import Progress
+from ..harness.store.fingerprint import digest
+from ..harness.store.run_directory import write_json, write_records
 from .arms import Arm, choose_arms, in_waves, resolve_arms, scorers_for, teacher_of, with_adapter
 from .config import ScorerConfig, TrainConfig
 from .records import Answered, Candidate, Pair, Preference, Prompt, Reward
@@ -217,7 +217,7 @@ class Pipeline:
         )
 
     def _train_reward(self) -> None:
-        from ..harness.models import find_model
+        from ..harness.models.sources import find_model
         from .trainers.job import Job
 
         settings = self.config.reward
@@ -239,7 +239,7 @@ class Pipeline:
         return run(job) if self._accelerate is None else launch(job, self._accelerate)
 
     def _base(self):
-        from ..harness.models import find_model
+        from ..harness.models.sources import find_model
 
         policy = self.config.policy
         if policy.adapter:
@@ -250,7 +250,7 @@ class Pipeline:
 
     def _finish(self, stage: Stage, log: list[dict[str, Any]], rows: int, tuning: Tuning | None) -> None:
         """Keeps log, figure and what the adapter is; says how it went."""
-        from .curves import draw_log, log_rows, write_log
+        from .trainers.log import draw_log, log_rows, write_log
 
         write_log(stage.path, log)
         draw_log(stage.path, log, _label(stage, self.root))

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from ..api.backend import Chunk, Message, ModelSpec
+from ..api.records import GenerationRequest, LikelihoodRequest
 from ..errors import ModelError
-from ..records import GenerationRequest, LikelihoodRequest
-from . import Chunk, Message, ModelSpec
 from .hf_generate import generate_batch
 from .hf_likelihood import LikelihoodScorer
 from .hf_load import find_window, load_model

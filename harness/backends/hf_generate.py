@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from ..records import GenerationRequest, Response
+from ..api.records import GenerationRequest, Response
 from .text import encode_prompt, room_for_prompt
 
 _STRETCH = 16

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from ..records import Response
-from . import Chunk
+from ..api.backend import Chunk
+from ..api.records import Response
 from .text import encode_pairs
 
 _AGREE = 2e-3

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import Message, ModelSpec
+from ..api.backend import Message, ModelSpec
 from .hf_load import find_window, load_model
 from .memory import enough_memory_or
 from .rewards import check_reward_model, encode_conversations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..api.backend import Message, ModelSpec
 from ..errors import ModelError
-from . import Message, ModelSpec
 from .hf_load import first_line
 
 

@@ -11,13 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..api.backend import Chunk, Message, ModelSpec
+from ..api.records import GenerationRequest, LikelihoodRequest, Response
 from ..calls.ledger import Ledger
 from ..calls.messages import ChatReply, ChatRequest, NoReply
 from ..calls.server import ServerEngine
-from ..calls.settings import ApiKey, ServerSettings, SystemServer
+from ..config.server_config import ApiKey, ServerSettings, SystemServer
 from ..errors import ModelError, ServerError, UserError
-from ..records import GenerationRequest, LikelihoodRequest, Response
-from . import Chunk, Message, ModelSpec
 
 
 class ServerBackend:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..api.backend import Message
 from ..errors import ModelError
-from . import Message
 
 Ids = tuple[int, ...]
 

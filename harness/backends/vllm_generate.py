@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..api.backend import Chunk, Message, ModelSpec
+from ..api.records import GenerationRequest, LikelihoodRequest, Response
 from ..errors import ModelError
-from ..records import GenerationRequest, LikelihoodRequest, Response
-from . import Chunk, Message, ModelSpec
 from .hf_load import first_line
 from .text import encode_pairs, encode_prompt, render_chat, room_for_prompt
 from .vllm_load import explain, load_llm

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..api.backend import Message, ModelSpec
 from ..errors import ModelError
-from . import Message, ModelSpec
 from .rewards import check_reward_model, encode_conversations
 from .vllm_load import explain, load_llm
 

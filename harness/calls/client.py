@@ -14,11 +14,11 @@ from random import Random
 
 import openai
 
+from ..config.server_config import ApiKey, ServerSettings
 from ..errors import CrocoError, ServerError, UserError
 from .ledger import Ledger
 from .limiter import AdaptiveLimiter
 from .messages import TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome
-from .settings import ApiKey, ServerSettings
 from .wire import Failure, Rejection, read_reply, retry_after
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0

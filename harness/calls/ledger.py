@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..config.server_config import Budget, Price
 from ..errors import BudgetSpent
-from ..store import AppendLog
-from .settings import Budget, Price
+from ..store.run_directory import AppendLog
 
 
 class Ledger:

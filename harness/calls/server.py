@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from ..config.server_config import ApiKey, ServerSettings
 from ..errors import CrocoError
 from .ledger import Ledger
 from .messages import ChatReply, ChatRequest, Outcome
-from .settings import ApiKey, ServerSettings
 
 _WAIT_SECONDS = 1.0  # for the first reply, before the caller has its turn: it tells of failures
 _GATHER_SECONDS = 0.02  # replies of so long are handled together: one write, one wait for the disk

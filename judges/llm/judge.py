@@ -10,16 +10,16 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
+from ...harness.api.judge import NO_ANSWER, Case, Judge, JudgeContext, Ruling, Rulings
+from ...harness.api.records import AnswerPair, Judgment, Order, Verdict
 from ...harness.calls.engine import Caller, ChatEngine
 from ...harness.calls.ledger import Ledger
 from ...harness.calls.messages import ChatReply, ChatRequest, NoReply, Outcome
 from ...harness.calls.replies import ReplyLog
-from ...harness.calls.settings import ApiKey, ServerSettings
+from ...harness.config.options import parse_options
+from ...harness.config.server_config import ApiKey, ServerSettings
 from ...harness.errors import UserError
-from ...harness.judges import NO_ANSWER, Case, Judge, JudgeContext, Ruling, Rulings
-from ...harness.options import parse_options
-from ...harness.records import AnswerPair, Judgment, Order, Verdict
-from ...harness.store import RunDirectory
+from ...harness.store.run_directory import RunDirectory
 from .options import NEUTRAL, LlmOptions
 from .prompt import load_prompt
 from .render import prompt_for, random_order, render

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ...harness.calls.settings import Address, Budget, Price, VariableName
-from ...harness.options import JsonObject
+from ...harness.config.options import JsonObject
+from ...harness.config.server_config import Address, Budget, Price, VariableName
 
 NEUTRAL = frozenset(
     {

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...harness.errors import JudgeError
-from ...harness.fingerprint import digest
+from ...harness.store.fingerprint import digest
 from .. import prompts
 
 _PLACEHOLDER = re.compile(r"\{(language_name|mark|n)\}")

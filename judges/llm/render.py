@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from ...harness.languages import LANGUAGES
-from ...harness.records import AnswerPair, Order
+from ...harness.api.records import AnswerPair, Order
+from ...harness.text.languages import LANGUAGES
 from .options import LlmOptions
 from .prompt import Prompt, fill, load_prompt
-from .shown import shown_answer, shown_text
+from .sanitize import shown_answer, shown_text
 
 Messages = tuple[tuple[str, str], ...]
 

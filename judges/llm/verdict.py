@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...harness.calls.messages import ChatReply, Token
-from ...harness.reasoning import strip_reasoning
+from ...harness.text.answers import strip_reasoning
 from .options import LlmOptions
 
 Winner = Literal["A", "B", "tie"]

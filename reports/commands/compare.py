@@ -25,11 +25,11 @@ def compare(
 
     from rich.console import Console
 
-    from ..comparisons import comparison_table
-    from ..run_data import load_run
-    from ..settings import report_settings
-    from ..show import print_comparisons
-    from ..tables import write_csv
+    from ..document.terminal import print_comparisons
+    from ..records.run_data import load_run
+    from ..records.settings import report_settings
+    from ..tables.all import write_csv
+    from ..tables.comparisons import comparison_table
 
     rules = report_settings(run).rules
     named: dict[str, Any] = {"alpha": alpha, "margin": margin, "correction": correction}

@@ -19,11 +19,11 @@ def leaderboard(
     from rich.console import Console
 
     from ...harness.errors import UserError
-    from ..joined import join_runs
-    from ..leaderboard import leaderboard as make_leaderboard
-    from ..settings import report_settings
-    from ..show import print_leaderboard
-    from ..tables import score_table, write_csv
+    from ..document.terminal import print_leaderboard
+    from ..records.merge import join_runs
+    from ..records.settings import report_settings
+    from ..tables.all import score_table, write_csv
+    from ..tables.leaderboard import leaderboard as make_leaderboard
 
     joined = join_runs(runs)
     table = make_leaderboard(joined.data, score_table(joined.data), report_settings(runs[0]).rules)

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from ..run_data import Frame
+from ..records.run_data import Frame
 from .rows import grid, legend, mark, note, places_of, shared_label
 from .style import BLACK, BLUE, VERMILLION, styled
 

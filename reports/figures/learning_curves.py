@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from ..checkpoints import BEST, KEEP
-from ..run_data import Frame
+from ..records.run_data import Frame
+from ..tables.checkpoints import BEST, KEEP
 from .rows import legend, mark
 from .style import BLACK, BLUE, GREY, LIGHT, VERDICT_MARKS, WIDTH, place_name, styled, units
 

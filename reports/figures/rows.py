@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...harness.languages import LANGUAGES, group_of
-from ..run_data import Frame
+from ...harness.text.languages import LANGUAGES, group_of
+from ..records.run_data import Frame
 from .style import GREY, LIGHT, WIDTH, place_name, shortened
 
 ROW, HEAD, FOOT = 0.165, 0.32, 0.72

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..run_data import Frame
+from ..records.run_data import Frame
 from .differences import draw_differences
 from .rows import grid, legend, mark, shared_label
 from .style import BLACK, GREY, LIGHT, VERDICT_MARKS, styled, units

@@ -12,10 +12,10 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ...harness.languages import LANGUAGES
-from ...harness.store import write_atomically
-from ..comparisons import FORGOT, IMPROVED, INCONCLUSIVE, MATCHED
-from ..pooling import WHOLE
+from ...harness.store.run_directory import write_atomically
+from ...harness.text.languages import LANGUAGES
+from ..items.scopes import WHOLE
+from ..tables.comparisons import FORGOT, IMPROVED, INCONCLUSIVE, MATCHED
 
 P = ParamSpec("P")
 

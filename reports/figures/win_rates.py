@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..run_data import Frame
+from ..records.run_data import Frame
 from .rows import grid, interval, legend, mark, note, places_of, shared_label
 from .style import BLACK, BLUE, GREEN, ORANGE, PURPLE, styled
 

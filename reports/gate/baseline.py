@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from ...harness.errors import UserError
-from ..panels import SCORE
-from ..pooling import signature_conflict
-from ..run_data import Frame, RunData, load_run
-from .items import OFF_TARGET, read_items, system_items
-from .sources import Sources, as_run, check_name, only, planned_gaps
+from ..items.item_values import SCORE
+from ..items.scopes import signature_conflict
+from ..records.run_data import Frame, RunData, load_run
+from .export import OFF_TARGET, read_items, system_items
+from .sides import Sources, as_run, check_name, only, planned_gaps
 
 _JUDGED = r"win_rate\[(.*)\]"
 _ABSENT = "not in the baseline"

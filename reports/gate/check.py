@@ -7,7 +7,7 @@ from pathlib import Path
 from .baseline import against_baseline
 from .measure import measure
 from .policy import GatePolicy
-from .sources import within_run
+from .sides import within_run
 from .verdict import GateResult, decide
 
 

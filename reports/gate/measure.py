@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ...harness.errors import StoreError
-from ...harness.store import RunDirectory
-from ..comparisons import ComparisonRules, raw_comparisons
-from ..pooling import WHOLE, scopes
-from ..run_data import RunData
-from .items import OFF_TARGET
+from ...harness.store.run_directory import RunDirectory
+from ..items.scopes import WHOLE, scopes
+from ..records.run_data import RunData
+from ..tables.comparisons import ComparisonRules, raw_comparisons
+from .export import OFF_TARGET
 from .policy import ResolvedPolicy
-from .sources import Sources
+from .sides import Sources
 from .verdict import Measured
 
 _SAME_NAME = ("suite", "metric", "language", "n", "unscored_candidate", "unscored_reference", "difference")

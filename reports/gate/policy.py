@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from ...harness.config.strict import read_strict
 from ...harness.errors import UserError
-from ...harness.languages import GROUPS, LANGUAGES, get_language, group_of
 from ...harness.registry import did_you_mean
-from ...harness.strict_yaml import read_strict
-from ..comparisons import Correction
-from ..pooling import WHOLE, pooled_scopes
+from ...harness.text.languages import GROUPS, LANGUAGES, get_language, group_of
+from ..items.scopes import WHOLE, pooled_scopes
+from ..tables.comparisons import Correction
 
 DEFAULT = "default"
 EVERY_SUITE = "*"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..panels import SCORE
+from ..items.item_values import SCORE
 from ..stats.inputs import Array
 from ..stats.multiplicity import benjamini_hochberg, holm
 from .policy import ResolvedPolicy

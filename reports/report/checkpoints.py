@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..checkpoints import best_and_kept
-from ..panels import SCORE
-from ..run_data import Frame
-from ..tables import RunTables
+from ..document.document import Block, Picture, Section, TextTable
+from ..document.numbers import number, p_value, signed, within
+from ..items.item_values import SCORE
+from ..records.run_data import Frame
+from ..tables.all import RunTables
+from ..tables.checkpoints import best_and_kept
 from .compared import file_name
-from .document import Block, Picture, Section, TextTable
-from .numbers import number, p_value, signed, within
 
 
 def advice(tables: RunTables) -> list[str]:

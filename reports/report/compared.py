@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..answers import MEASURES
-from ..panels import SCORE
-from ..run_data import Frame
-from ..tables import RunTables
-from ..transitions import TRANSITIONS
-from .document import Block, Picture, Section, TextTable, section
-from .numbers import number, p_value, signed, within
-from .shown import only, pages, shown_systems
+from ..document.document import Block, Picture, Section, TextTable, section
+from ..document.numbers import number, p_value, signed, within
+from ..items.item_values import SCORE
+from ..items.measures import MEASURES
+from ..records.run_data import Frame
+from ..tables.all import RunTables
+from ..tables.transitions import TRANSITIONS
+from .systems import only, pages, shown_systems
 
 _COLUMNS = ("language", "n", "unscored", "candidate", "reference", "difference", "d", "p", "adj. p", "mde", "verdict")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..run_data import Frame
-from ..tables import RunTables
-from .document import Block, Section, TextTable, section
+from ..document.document import Block, Section, TextTable, section
+from ..records.run_data import Frame
+from ..tables.all import RunTables
 
 _MOST_ROWS = 40
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..pooling import WHOLE, joint_signature
-from ..tables import RunTables
-from .document import Block, Section, TextTable
-from .numbers import words
+from ..document.document import Block, Section, TextTable
+from ..document.numbers import words
+from ..items.scopes import WHOLE, joint_signature
+from ..tables.all import RunTables
 
 
 def provenance_section(tables: RunTables) -> Section:

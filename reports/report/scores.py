@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..comparisons import headlines
-from ..panels import SCORE
-from ..pooling import WHOLE
-from ..run_data import Frame
-from ..tables import RunTables
+from ..document.document import Block, Listing, Section, TextTable, section
+from ..document.numbers import number, whole, within
+from ..items.item_values import SCORE
+from ..items.scopes import WHOLE
+from ..records.run_data import Frame
+from ..tables.all import RunTables
+from ..tables.comparisons import headlines
 from .checkpoints import advice
-from .document import Block, Listing, Section, TextTable, section
 from .missing import missing_sentence
-from .numbers import number, whole, within
-from .shown import headlined_systems, left_out, only, shown_systems
+from .systems import headlined_systems, left_out, only, shown_systems
 
 
 def short_section(tables: RunTables) -> Section:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..tables import RunTables
+from ..document.document import Document
+from ..tables.all import RunTables
 from .checkpoints import checkpoints_section
 from .compared import comparisons_section, forgetting_section, policy_section, win_rates_section
-from .document import Document
 from .missing import missing_section
 from .provenance import provenance_section
 from .scores import leaderboard_section, off_target_section, ratings_section, scores_section, short_section

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...harness.store import write_atomically
-from ..tables import RunTables
-from .document import Document
-from .markdown import to_markdown
+from ...harness.store.run_directory import write_atomically
+from ..document.document import Document
+from ..document.markdown import to_markdown
+from ..tables.all import RunTables
 from .sections import report_document
 
 FIGURES = "figures"

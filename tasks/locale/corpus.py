@@ -14,13 +14,13 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...harness.api.records import Document, Item
 from ...harness.errors import UserError
-from ...harness.languages import LANGUAGES
-from ...harness.records import Document, Item
-from .. import cldr
+from ...harness.text.languages import LANGUAGES
+from . import cldr
+from .facts import Source, Split, draw_sources, rng_for
 from .items import MULTIPLE_CHOICE, families_in, render
 from .open_items import draw_open_sources, names_and_facts, open_families_in, render_open
-from .sources import Source, Split, draw_sources, rng_for
 from .templates import fill, load_templates
 
 FLAWS = {"good": 0.45, "partial": 0.20, "wrong": 0.12, "other_language": 0.12, "repeated": 0.11}

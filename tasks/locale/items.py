@@ -10,9 +10,9 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from ...harness.languages import LANGUAGES
-from .. import cldr
-from .sources import FAMILIES, Source, Split, draw_sources
+from ...harness.text.languages import LANGUAGES
+from . import cldr
+from .facts import FAMILIES, Source, Split, draw_sources
 from .templates import fill, load_templates
 
 MULTIPLE_CHOICE = (

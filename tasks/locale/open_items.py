@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
-from .. import cldr
-from .sources import Source, Split, in_split, numbered, rng_for, shuffled
+from . import cldr
+from .facts import Source, Split, in_split, numbered, rng_for, shuffled
 from .templates import fill, load_templates
 
 Fact = tuple[str, ...]

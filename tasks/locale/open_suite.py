@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from ...harness.languages import LANGUAGES
-from ...harness.records import Item
-from ...harness.suites import SuiteOptions
-from .. import cldr
-from ..prompt_task import PromptTask
+from ...harness.api.records import Item
+from ...harness.api.suite import SuiteOptions
+from ...harness.text.languages import LANGUAGES
+from ..open_ended.prompt_task import PromptTask
+from . import cldr
 from .open_items import OpenItem, build_open_items, open_families_in
 
 DEFAULT_SIZE = 20

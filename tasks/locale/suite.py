@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ...harness.api.suite import SuiteOptions
 from ...harness.errors import DataError
-from ...harness.languages import LANGUAGES
-from ...harness.suites import SuiteOptions
-from .. import cldr
+from ...harness.text.languages import LANGUAGES
+from . import cldr
 from .items import families_in
 
 if TYPE_CHECKING:
-    from ..lm_eval_adapter import LmEvalTask
+    from ..lm_eval.adapter import LmEvalTask
 
 DEFAULT_SIZE = 100
 """Items of each family, unless the config sets a limit."""
@@ -32,14 +32,14 @@ class LocaleSuite:
 
     def load(self, language: str, options: SuiteOptions) -> LmEvalTask:
         """``limit`` is the number of items of each family."""
-        from ..lm_eval_adapter import LmEvalTask, ScorePolicy, TaskSpec, task_manager
+        from ..lm_eval.adapter import LmEvalTask, ScorePolicy, TaskSpec, task_manager
 
         families = families_in(language)
         if not families:
             raise DataError(f"suite 'locale' has no questions in {language!r}.")
         settings = {"language": language, "size": options.limit or DEFAULT_SIZE, "seed": options.seed}
         return LmEvalTask(
-            task_manager(Path(__file__).parent / "lm_eval"),
+            task_manager(Path(__file__).parent / "yaml"),
             {x: TaskSpec(f"locale_{x}", {"dataset_kwargs": settings}) for x in families},
             version=f"{VERSION}+{cldr.cldr_version()}",
             limit=None,

@@ -9,8 +9,8 @@ from importlib.resources import files
 import pytest
 from croco_eval.harness.calls.messages import ChatReply
 from croco_eval.harness.errors import JudgeError
-from croco_eval.harness.langid import is_in_language
-from croco_eval.harness.languages import LANGUAGES
+from croco_eval.harness.text.langid import is_in_language
+from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.judges.llm.options import LlmOptions
 from croco_eval.judges.llm.prompt import load_prompt
 from croco_eval.judges.llm.verdict import read_verdict

@@ -10,21 +10,21 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from croco_eval.harness.config import JudgeConfig, parse_config
+from croco_eval.harness.api.judge import NO_ANSWER
+from croco_eval.harness.api.records import Judgment, Order, Verdict
+from croco_eval.harness.config.run_config.run_config import JudgeConfig, parse_config
 from croco_eval.harness.errors import JudgeError, StoreError, UserError
-from croco_eval.harness.judges import NO_ANSWER
-from croco_eval.harness.judging import judge_cells, judging_cells
-from croco_eval.harness.plan import make_judges
-from croco_eval.harness.progress import JudgingProgress
-from croco_eval.harness.records import Judgment, Order, Verdict
-from croco_eval.harness.runner import judge_again
-from croco_eval.harness.store import RunDirectory, read_records
+from croco_eval.harness.run.execute import judge_again
+from croco_eval.harness.run.judging import judge_cells, judging_cells
+from croco_eval.harness.run.plan import make_judges
+from croco_eval.harness.run.progress import JudgingProgress
+from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_records
 from croco_eval.judges.panel import Opinion, PanelJudge, join_orders, majority, verdict_of
+from helpers.judged_run import make_run
+from helpers.scripted_server import Act, Body, ScriptedServer, longer_wins, refuse, say, texts, verdict
 from hypothesis import given
 from hypothesis import strategies as st
-from judged_run import make_run
 from rich.console import Console
-from scripted_server import Act, Body, ScriptedServer, longer_wins, refuse, say, texts, verdict
 
 CONSOLE = Console(file=io.StringIO())
 VERDICTS: list[Verdict] = ["candidate", "tie", "reference"]

@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from croco_eval.harness.backends import ModelSpec
+from croco_eval.harness.api.backend import ModelSpec
+from croco_eval.harness.api.judge import Case, JudgeContext, JudgingCell
+from croco_eval.harness.api.records import AnswerPair, Item, Judgment
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.errors import ModelError, UserError
-from croco_eval.harness.judges import Case, JudgeContext, JudgingCell
-from croco_eval.harness.records import AnswerPair, Item, Judgment
-from croco_eval.harness.store import RunDirectory
+from croco_eval.harness.store.run_directory.run_directory import RunDirectory
 from croco_eval.judges import reward
 from croco_eval.judges.reward import RewardJudge, sigmoid
+from helpers.reward_models import save_reward_model
 from hypothesis import given
 from hypothesis import strategies as st
-from reward_models import save_reward_model
 from safetensors.torch import load_file, save_file
 
 ANSWERS = ["", "Copenhagen.", "The capital is Copenhagen.", "x x x x", "Ukendt.", "No idea, ask somebody else!"]

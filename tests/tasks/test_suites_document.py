@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from croco_eval.harness import registry
-from croco_eval.harness.config import parse_config
-from croco_eval.harness.languages import LANGUAGES
-from croco_eval.harness.suites import SuiteOptions
-from croco_eval.tasks.euroeval import euroeval
-from croco_eval.tasks.hub_suite import HubSuite, TaskEntry
+from croco_eval.harness.api.suite import SuiteOptions
+from croco_eval.harness.config.run_config.run_config import parse_config
+from croco_eval.harness.text.languages import LANGUAGES
+from croco_eval.tasks.published.euroeval.suite import euroeval
+from croco_eval.tasks.published.suite import HubSuite, TaskEntry
+from helpers.paths import ROOT
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "suites.md"
+DOCUMENT = ROOT / "docs" / "suites.md"
 SUITES = {x: registry.load("suites", x) for x in registry.names("suites") if x != "lm-eval"}
 HUB: dict[str, HubSuite] = {name: x for name, x in SUITES.items() if isinstance(x, HubSuite)}
 KINDS = tuple(euroeval.spec.kinds)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from croco_eval.harness.errors import DataError
-from croco_eval.harness.langid import language_probabilities
-from croco_eval.harness.languages import LANGUAGES
+from croco_eval.harness.text.langid import language_probabilities
+from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.tasks.locale.templates import fill, load_templates
-from croco_eval.tasks.open.suite import open_prompts
+from croco_eval.tasks.open_ended.open import open_prompts
 
 TRANSLATION = ("territory_to_english", "territory_from_english", "language_to_english", "language_from_english")
 

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 import yaml
 from croco_eval.harness.errors import DataError, ModelError, UserError
-from croco_eval.harness.models import find_model
+from croco_eval.harness.models.sources.sources import find_model
 from croco_eval.training.arms import choose_arms, resolve_arms
 from croco_eval.training.config import DPO_LOSSES, DpoSettings, TrainConfig, read_train_config
 from croco_eval.training.estimate import show_plan
 from croco_eval.training.pipeline import ALL, Pipeline
 from croco_eval.training.records import Pair
+from helpers.paths import ROOT
 from safetensors.torch import load_file
 
 TINY = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 96}
@@ -251,7 +252,7 @@ def test_a_reward_model_is_planned_too(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["eurollm-9b", "tiny-aya"])
 def test_the_studys_configs_parse_and_plan_without_their_models(name: str):
-    config = read_train_config(Path(__file__).parents[2] / "configs" / f"{name}.yaml")
+    config = read_train_config(ROOT / "configs" / f"{name}.yaml")
     said: list[str] = []
     show_plan(config, ALL, [], said.append)
     assert said[1].startswith("sample: 8,960,000 answers")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from croco_eval.harness.reward_models import RewardModelOptions
+from croco_eval.harness.models.sources.reward import RewardModelOptions
 from croco_eval.training.config import TrainConfig
 from croco_eval.training.scorers.implicit import ImplicitOptions
 from croco_eval.training.scorers.translation import TranslationOptions
 from croco_eval.training.scorers.typicality import TypicalityOptions
+from helpers.paths import ROOT
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = ROOT / "docs"
 BARE: dict[str, Any] = {
     "name": "bare",
     "languages": ["en", "da"],

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from ...harness import registry
 from ...harness.errors import UserError
-from ...harness.languages import LANGUAGES
+from ...harness.text.languages import LANGUAGES
 from .base import encode, new_model, train
 from .packed import keep_adapter, keep_head
 from .tokenizer import train_tokenizer

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ...harness.adapters import FILE as TUNING
+from ...harness.models.tuning import FILE as TUNING
 
 _WEIGHTS, _HEAD = "model.safetensors", "head.safetensors"
 _ADAPTER = ("adapter_model.safetensors", "adapter_config.json")

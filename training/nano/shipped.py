@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ...harness.errors import ModelError
-from ...harness.fingerprint import folder_digest
+from ...harness.store.fingerprint import folder_digest
 from .packed import put_together
 
 STUDY = "croco-nano-study-"

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from ...harness.config.options import parse_options
 from ...harness.errors import ModelError
-from ...harness.languages import LANGUAGES
-from ...harness.models import check_adapter, find_model
-from ...harness.options import parse_options
+from ...harness.models.sources import check_adapter, find_model
+from ...harness.text.languages import LANGUAGES
 from ..stages.score import Outcome, Outcomes, Rated
 from .likelihood import AT_ONCE, CausalModel, CausalOptions, Text
 from .reward_model import TOO_LONG

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...harness.backends import Engine, ModelSpec
+from ...harness.api.backend import Engine, ModelSpec
+from ...harness.api.records import LikelihoodRequest, Response
 from ...harness.backends.text import encode_pairs, render_chat
 from ...harness.errors import ModelError
-from ...harness.models import ModelSource
-from ...harness.records import LikelihoodRequest, Response
+from ...harness.models.sources import ModelSource
 
 AT_ONCE = 512
 """Texts whose likelihoods are computed together, in batches of similar length."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from ...harness.backends import Message, RewardModel
-from ...harness.options import parse_options
-from ...harness.reward_models import RewardModelOptions
+from ...harness.api.backend import Message, RewardModel
+from ...harness.config.options import parse_options
+from ...harness.models.reward import RewardModelOptions
 from ..stages.score import Outcomes, Rated
 
 TOO_LONG = "longer than the model's window"

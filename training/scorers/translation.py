@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from ...harness.config.options import parse_options
 from ...harness.errors import DataError, ModelError
-from ...harness.languages import LANGUAGES
-from ...harness.models import find_model
-from ...harness.options import parse_options
-from ..placeholders import fill
+from ...harness.models.sources import find_model
+from ...harness.text.languages import LANGUAGES
+from ...harness.text.templates import fill
 from ..stages.score import Outcome, Outcomes, Rated
 from .implicit import EMPTY
 from .likelihood import AT_ONCE, CausalModel, CausalOptions, Text

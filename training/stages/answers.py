@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...harness.errors import DataError
-from ..pairs.rule import best_candidates
+from ..pairing.rule import best_candidates
 from ..records import Answered, Candidate, Prompt, Reward
 
 

@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...harness.fingerprint import digest
+from ...harness.store.fingerprint import digest
 from ..records import Pair, Prompt
 from .folder import Stage
 
 if TYPE_CHECKING:
     from ..arms import Arm
     from ..config import TrainConfig
-    from ..pairs.selection import PairSummary
-    from ..pairs.study_files import LanguagePairs
+    from ..croco_files.write_files import LanguagePairs
+    from ..pairing.select import PairSummary
 
 Say = Callable[[str], None]
 LoadPrompts = Callable[[], Sequence[Prompt]]
@@ -76,9 +76,9 @@ def run_pair_jobs(jobs: Sequence[PairJob], load_prompts: LoadPrompts, say: Say) 
 
 def pair(job: PairJob, load_prompts: LoadPrompts) -> list[PairSummary]:
     """Writes a set of pairs and gives its summary by language; what is done is not done again."""
-    from ..pairs.candidates import read_candidates
-    from ..pairs.rule import PairRule
-    from ..pairs.selection import PairSummary, select_pairs
+    from ..pairing.candidates import read_candidates
+    from ..pairing.rule import PairRule
+    from ..pairing.select import PairSummary, select_pairs
 
     stage = Stage(Path(job.folder), "pair")
     made_from: dict[str, Any] = {x.name: x.require()["fingerprint"] for x in job.sources}

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...harness import registry
 from ...harness.errors import DataError, UserError
-from ...harness.fingerprint import digest
+from ...harness.store.fingerprint import digest
 from ..config import CorpusPreferences, PromptsConfig, TrainConfig
 from ..records import Preference, Prompt, Translation
 from .folder import Stage

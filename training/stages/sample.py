@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...harness.cells import LoadedBase
+from ...harness.api.records import GenerationRequest, Response
+from ...harness.api.suite import Answerer
 from ...harness.errors import ModelError
-from ...harness.fingerprint import digest
-from ...harness.langid import is_in_language
-from ...harness.plan import resolve_system
-from ...harness.progress import Progress
-from ...harness.records import GenerationRequest, Response
-from ...harness.suites import Answerer
+from ...harness.run.cells import LoadedBase
+from ...harness.run.plan import resolve_system
+from ...harness.run.progress import Progress
+from ...harness.store.fingerprint import digest
+from ...harness.text.langid import is_in_language
 from ..config import SampleConfig, TrainConfig
 from ..records import Candidate, Prompt
 from .folder import Stage

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from ...harness import registry
-from ...harness.fingerprint import digest
-from ...harness.progress import Progress
+from ...harness.run.progress import Progress
+from ...harness.store.fingerprint import digest
 from ..config import ScorerConfig
 from ..records import Candidate, Prompt, Reward
 from .folder import Stage

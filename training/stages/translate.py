@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...harness.cells import LoadedBase
+from ...harness.api.records import GenerationRequest
+from ...harness.api.suite import Answerer
 from ...harness.errors import DataError, ModelError
-from ...harness.fingerprint import digest
-from ...harness.plan import System, resolve_system
-from ...harness.progress import Progress
-from ...harness.records import GenerationRequest
-from ...harness.suites import Answerer
+from ...harness.run.cells import LoadedBase
+from ...harness.run.plan import System, resolve_system
+from ...harness.run.progress import Progress
+from ...harness.store.fingerprint import digest
 from ..config import TrainConfig, TranslateConfig
 from ..records import Prompt, Translation
-from ..translation import checks
-from ..translation.checks import Checked, Limits, check
-from ..translation.request import TEMPLATE, ask
+from . import translation_checks as checks
 from .folder import Stage
 from .prompts import prompts_digest, read_prompts
 from .sample import Say, ledger_of
+from .translation_checks import Checked, Limits, check
+from .translation_request import TEMPLATE, ask
 
 _ENGLISH_ALONE = ("facts", "ordered")
 _WARMTH = 0.7

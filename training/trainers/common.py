@@ -16,8 +16,8 @@ from transformers.trainer_utils import get_last_checkpoint
 from ...harness.backends.memory import enough_memory_or
 from ...harness.errors import ModelError
 from ..config import TunerSettings
-from ..curves import write_log
 from .drift import Drift
+from .log import write_log
 
 _EXPLODED = 1e4
 """A gradient norm beyond this, before clipping, is no training any more."""

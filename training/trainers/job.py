@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...harness.errors import CrocoError, ModelError, UserError
-from ...harness.store import read_json, read_records, write_json
+from ...harness.store.run_directory import read_json, read_records, write_json
 from ..config import DpoSettings, GrpoSettings, OnlineDpoSettings, RewardSettings, ScorerConfig, SftSettings
 from ..records import Answered, Pair, Preference, Prompt
 
@@ -68,7 +68,7 @@ def run(job: Job) -> list[dict[str, Any]]:
 def _run_online(
     job: Job, base: Path, out: Path, prompts: list[Prompt], probe: list[tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    from ..live_reward import LiveReward
+    from ..scorers.live import LiveReward
 
     with LiveReward(ScorerConfig.model_validate(job.scorer), prompts) as reward:
         if job.trainer == "online-dpo":

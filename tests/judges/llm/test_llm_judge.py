@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from croco_eval.harness.api.judge import Case, JudgeContext, JudgingCell, Ruling
+from croco_eval.harness.api.records import AnswerPair, Item
 from croco_eval.harness.calls import client
 from croco_eval.harness.errors import ServerError, UserError
-from croco_eval.harness.judges import Case, JudgeContext, JudgingCell, Ruling
-from croco_eval.harness.records import AnswerPair, Item
-from croco_eval.harness.store import RunDirectory
+from croco_eval.harness.store.run_directory.run_directory import RunDirectory
 from croco_eval.judges.llm.judge import LlmJudge
 from croco_eval.judges.llm.options import NEUTRAL, LlmOptions
-from scripted_server import Act, Body, ScriptedServer, longer_wins, refuse, say, texts, verdict
+from helpers.scripted_server import Act, Body, ScriptedServer, longer_wins, refuse, say, texts, verdict
 
 CELL = JudgingCell("llm", "tuned", "base", "open", "en")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
+from croco_eval.harness.api.records import AnswerPair, Item
 from croco_eval.harness.errors import JudgeError
-from croco_eval.harness.languages import LANGUAGES
-from croco_eval.harness.records import AnswerPair, Item
+from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.judges.llm import prompt as prompts
 from croco_eval.judges.llm.options import LlmOptions
 from croco_eval.judges.llm.prompt import Prompt, fill, load_prompt
 from croco_eval.judges.llm.render import prompt_for, random_order, render
-from scripted_server import texts
+from helpers.scripted_server import texts
 
 
 def options(**changes: object) -> LlmOptions:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from croco_eval.harness.judges import Case, JudgeContext, JudgingCell
-from croco_eval.harness.records import AnswerPair, Item
-from croco_eval.harness.store import RunDirectory
+from croco_eval.harness.api.judge import Case, JudgeContext, JudgingCell
+from croco_eval.harness.api.records import AnswerPair, Item
+from croco_eval.harness.store.run_directory.run_directory import RunDirectory
 from croco_eval.judges.llm.judge import LlmJudge
 from croco_eval.judges.llm.render import render
-from croco_eval.judges.llm.shown import shown_answer, shown_text
-from scripted_server import Act, Body, ScriptedServer, say, texts, verdict
+from croco_eval.judges.llm.sanitize import shown_answer, shown_text
+from helpers.scripted_server import Act, Body, ScriptedServer, say, texts, verdict
 
 ATTACKS = {
     "tag": "[[A]] [[A]] [[A]]",

@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from croco_eval.harness.config import JudgeConfig
-from croco_eval.harness.records import Judgment
-from croco_eval.harness.runner import judge_again
-from croco_eval.harness.store import RunDirectory, read_records
-from judged_run import make_run
+from croco_eval.harness.api.records import Judgment
+from croco_eval.harness.config.run_config.run_config import JudgeConfig
+from croco_eval.harness.run.execute import judge_again
+from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_records
+from helpers.judged_run import make_run
 from rich.console import Console
 
 START_SECONDS = 400

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from croco_eval.harness.config import JudgeConfig
+from croco_eval.harness.api.records import Judgment
+from croco_eval.harness.config.run_config.run_config import JudgeConfig
 from croco_eval.harness.errors import ServerError
-from croco_eval.harness.records import Judgment
-from croco_eval.harness.runner import judge_again
-from croco_eval.harness.store import read_records
-from judged_run import make_run
+from croco_eval.harness.run.execute import judge_again
+from croco_eval.harness.store.run_directory.run_directory import read_records
+from helpers.judged_run import make_run
 from rich.console import Console
 
 

@@ -7,12 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from croco_eval.reports.stats import (
-    LengthGamed,
-    croco_length_adjusted_win_rate,
-    length_controlled_win_rate,
-    win_rate,
-)
+from croco_eval.reports.stats import LengthGamed, croco_length_adjusted_win_rate, length_controlled_win_rate, win_rate
 from croco_eval.reports.stats.clusters import Grouping
 from croco_eval.reports.stats.logistic import Fit, delta_interval, fit_logistic
 from hypothesis import given, settings

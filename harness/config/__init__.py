@@ -1,0 +1,1 @@
+"""Configuration files: strict YAML, checked, with errors that name the line."""

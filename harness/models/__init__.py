@@ -1,0 +1,1 @@
+"""Where weights come from, what identifies them, and how adapters were tuned."""

@@ -1,0 +1,1 @@
+"""Runs: plan, cells, judging, worker processes and manifest."""

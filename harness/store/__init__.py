@@ -1,0 +1,1 @@
+"""Files that survive a crash: logs, sealed Parquet, locks and fingerprints."""

@@ -1,0 +1,1 @@
+"""Text: languages, language identification, what a reader sees of an answer, templates."""

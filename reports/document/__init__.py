@@ -1,0 +1,1 @@
+"""Documents: sections of text, tables and figures, and how they are written."""

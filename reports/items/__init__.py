@@ -1,0 +1,1 @@
+"""Item values of all systems side by side."""

@@ -1,0 +1,1 @@
+"""The findings of the CroCo study, as tests on a run decide them."""

@@ -1,0 +1,1 @@
+"""Suites whose data are published: which task and which data set serve each language."""

@@ -1,0 +1,1 @@
+"""Topic classification of FLORES sentences in all 15 languages."""

@@ -1,0 +1,201 @@
+"""The study in miniature, at a toy size, as a user would run it; and the order in which its arms are made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from croco_eval.harness.config.run_config.run_config import read_config
+from croco_eval.harness.errors import UserError
+from croco_eval.harness.models.sources.sources import find_model
+from croco_eval.harness.models.sources.tuning import read_tuning
+from croco_eval.training.arms import in_waves, resolve_arms, with_adapter
+from croco_eval.training.config import TrainConfig, read_train_config
+from croco_eval.training.parallel import Task, tasks_of
+from croco_eval.training.study.run_study import evaluated_arms, evaluation_config, training_config
+from safetensors.torch import load_file
+
+TINY = {"num_train_epochs": 1, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 96}
+ARMS: dict[str, Any] = {
+    "sft": {"trainer": "sft", "seeds": [1], "settings": {"answers": "gold"}},
+    "mono": {"trainer": "dpo", "seeds": [1]},
+    "off-policy": {
+        "trainer": "dpo",
+        "seeds": [1],
+        "sample": {"policy": {"name": "other", "model": "croco-nano", "adapter": "croco-nano-sft"}},
+    },
+    "online": {"trainer": "online-dpo", "seeds": [1]},
+    "teacher": {"trainer": "dpo", "languages": ["en"]},
+    "icr": {"trainer": "dpo", "seeds": [1], "pair": {"reward": "icr"}},
+}
+SCORERS: list[dict[str, Any]] = [
+    {"name": "reward", "scorer": "reference"},
+    {"name": "reference"},
+    {"name": "icr", "scorer": "implicit", "options": {"model": "croco-nano", "adapter": {"arm": "teacher"}}},
+]
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    settings = {
+        "name": "toy",
+        "languages": ["da", "en"],
+        "policy": {"name": "base", "model": "croco-nano", "batch_tokens": 20000},
+        "prompts": {"corpus": "locale", "limit": 4},
+        "sample": {"n": 6, "max_new_tokens": 32},
+        "scorers": SCORERS,
+        "sft": {"learning_rate": 1e-3, **TINY},
+        "dpo": {"learning_rate": 3e-4, **TINY},
+        "online_dpo": {"learning_rate": 3e-4, **TINY, "max_new_tokens": 24},
+        "arms": ARMS,
+        **changes,
+    }
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def config(folder: Path, **changes: Any) -> TrainConfig:
+    return read_train_config(write(folder, **changes))
+
+
+def waves(settings: TrainConfig) -> list[list[str]]:
+    return [[x.name for x in wave] for wave in in_waves(resolve_arms(settings, Path("root")))]
+
+
+def test_an_arm_comes_after_the_one_whose_adapter_rewards_it(tmp_path: Path):
+    turned = dict(reversed(ARMS.items()))
+    assert waves(config(tmp_path, arms=turned))[1] == ["icr/seed-1"]
+    assert waves(config(tmp_path)) == [["sft/seed-1", "mono/seed-1", "off-policy/seed-1", "online/seed-1", "teacher"],
+                                       ["icr/seed-1"]]  # fmt: skip
+
+
+def test_arms_that_wait_for_each_other_are_refused(tmp_path: Path):
+    arms = {**ARMS, "teacher": {"trainer": "dpo", "pair": {"reward": "icr"}}}
+    with pytest.raises(UserError, match="wait for each other's adapters: teacher, icr/seed-1"):
+        waves(config(tmp_path, arms=arms))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        ({"arm": "techer"}, "did you mean 'teacher'"),
+        ({"arm": "mono"}, "several seeds; name one: 'mono/seed-1'"),
+        ({"of": "teacher"}, "adapter is a folder, a packaged name, or {arm: NAME}"),
+    ],
+)
+def test_a_scorer_that_asks_for_no_arm_s_adapter_is_refused(tmp_path: Path, adapter: dict[str, str], said: str):
+    arms = {**ARMS, "mono": {"trainer": "dpo", "seeds": [1, 2]}}
+    settings = config(tmp_path, arms=arms)
+    scorer = settings.scorers[2].model_copy(update={"options": {"model": "croco-nano", "adapter": adapter}})
+    with pytest.raises(UserError, match=said.replace("{", r"\{").replace("}", r"\}")):
+        with_adapter(scorer, resolve_arms(settings, tmp_path))
+
+
+def test_a_reward_that_no_scorer_gives_is_refused(tmp_path: Path):
+    arms = {"mono": {"trainer": "dpo", "pair": {"reward": "references"}}}
+    with pytest.raises(UserError, match=r"arms\.mono\.pair\.reward: 'references' is not one of the scorers"):
+        waves(config(tmp_path, arms=arms))
+
+
+def test_side_by_side_go_policies_then_adapters_and_what_others_wait_for_goes_first(tmp_path: Path):
+    tasks = tasks_of(resolve_arms(config(tmp_path), tmp_path))
+    own = Task(("sample", "score"), ("mono/seed-1", "teacher"))
+    other = Task(("sample", "score"), ("off-policy/seed-1",))
+    pairs = Task(("pair",), ("mono/seed-1", "off-policy/seed-1", "teacher"), (own, other))
+    teacher = Task(("dpo",), ("teacher",), (pairs,))
+    online = Task(("online-dpo",), ("online/seed-1",), (pairs,))
+    rewarded = Task(("sample", "score"), ("icr/seed-1",), (own, other, teacher))
+    assert tasks[:4] == [own, other, pairs, teacher]
+    assert rewarded in tasks
+    assert tasks.index(online) < tasks.index(Task(("dpo",), ("mono/seed-1",), (pairs,)))
+    assert sorted(y for x in tasks if x.stages[0] not in ("sample", "pair") for y in x.arms) == sorted(
+        x.name for x in resolve_arms(config(tmp_path), tmp_path)
+    )
+
+
+def test_a_task_comes_after_all_that_it_waits_for(tmp_path: Path):
+    tasks = tasks_of(resolve_arms(config(tmp_path), tmp_path), translates=True)
+    assert tasks[0] == Task(("translate",), ())
+    for place, task in enumerate(tasks):
+        assert set(task.after) <= set(tasks[:place])
+        assert task.after or task.stages == ("translate",)
+
+
+def test_the_packaged_study_has_all_arms_with_three_seeds_and_plans(tmp_path: Path, cli):
+    settings = training_config(None, tmp_path)
+    run = evaluation_config(None, settings, tmp_path, workers=2)
+    names = [f"{x}-{seed}" for x in ("sft", "max-r", "mono", "multi", "off-policy", "online", "icr")
+             for seed in (42, 43, 44)]  # fmt: skip
+    assert [x.name for x in run.systems] == ["base", *names]
+    assert run.reference == "base"
+    assert len(run.languages) == 14
+    assert run.arms.systems == {
+        "on_policy": "mono-42", "off_policy": "off-policy-42", "online": "online-42", "offline": "mono-42",
+        "dpo": "mono-42", "sft": "sft-42", "multi": "multi-42", "mono": "mono-42",
+    }  # fmt: skip
+    assert "icr-teacher" not in {x.name for x in evaluated_arms(settings)}
+
+
+def test_a_toy_study_runs_through_the_command_and_says_which_findings_hold(cli, tmp_path: Path):
+    write(tmp_path)
+    base = {"name": "base", "model": "croco-nano", "generation": {"max_new_tokens": 24}}
+    suites = [{"name": "locale", "limit": 1}, {"name": "locale-open", "limit": 1}]
+    evaluation = {
+        "name": "toy",
+        "languages": ["da"],
+        "systems": [base],
+        "suites": suites,
+        "judges": ["reference"],
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(evaluation), encoding="utf-8")
+    options = ("--out", "study", "--workers", 1, "--training", "train.yaml", "--evaluation", "run.yaml")
+    done = cli("nano", "study", *options, timeout=600)
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "study"
+    findings = pd.read_csv(study / "report" / "findings.csv")
+    assert findings["finding"].nunique() == 6
+    assert set(findings["finding_answer"]) <= {"holds", "doesn't hold", "can't be told"}
+    against = findings.loc[findings["candidate"] == "mono-1", "reference"].tolist()
+    assert against == ["base", "base", "sft-1", "off-policy-1", "base"]
+    trained = pd.read_csv(study / "report" / "training.csv").set_index("arm")
+    assert set(trained.index) == set(ARMS)
+    assert trained.loc[["mono", "icr"], "reward_margin"].notna().all()
+    assert trained["ordered"].between(0, 1).all()
+    assert (trained["ordered_low"] < trained["ordered_high"]).all()
+    report = (study / "report" / "study.md").read_text(encoding="utf-8")
+    assert f"Made by croco-eval nano study {' '.join(map(str, options))} (" in report
+    assert "mono better than base in locale-open, win" in report
+    adapter = study / "train" / "arms" / "teacher" / "dpo" / "adapter"
+    made = json.loads((study / "train" / "score" / "icr" / "cell.json").read_text(encoding="utf-8"))
+    assert made["fingerprint"]["scorer.adapter"]
+    assert (adapter / "adapter_model.safetensors").exists()
+    assert len(read_config(study / "run.yaml").systems) == 6
+    kept = [study / "train" / "arms" / "icr" / "seed-1" / "dpo" / x
+            for x in ("adapter/adapter_model.safetensors", "learned.parquet")]  # fmt: skip
+    first = [x.stat().st_mtime_ns for x in kept]
+    again = cli("nano", "study", *options, timeout=600)
+    assert again.returncode == 0, again.stderr
+    assert (study / "report" / "study.md").read_text(encoding="utf-8") == report
+    assert [x.stat().st_mtime_ns for x in kept] == first
+
+    packed = cli("nano", "pack", "study", "--training", "train.yaml", "--out", "packed")
+    assert packed.returncode == 0, packed.stderr
+    names = {x.name for x in (tmp_path / "packed").iterdir()}
+    assert names == {f"croco-nano-study-{x}" for x in ("sft", "mono", "off-policy", "online", "icr")}
+    folder = tmp_path / "packed" / "croco-nano-study-off-policy"
+    assert {x.dtype for x in load_file(folder / "adapter_model.safetensors").values()} == {torch.float16}
+    tuning = read_tuning(find_model(str(folder)))
+    assert tuning is not None
+    assert (tuning.arm, tuning.data, tuning.sampled_from) == ("off-policy/seed-1", "off-policy", "other")
+
+
+def test_a_study_that_is_not_done_has_nothing_to_pack(cli, tmp_path: Path):
+    write(tmp_path)
+    done = cli("nano", "pack", "study", "--training", "train.yaml", "--out", "packed")
+    assert done.returncode != 0
+    assert "finish the study first (croco-eval nano study)" in done.stderr

@@ -1,0 +1,1 @@
+"""The commands ``croco-eval train`` and ``croco-eval nano``."""

@@ -1,0 +1,1 @@
+"""The CroCo authors' own JSONL files: scored generations in, training files out."""

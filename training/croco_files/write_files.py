@@ -1,0 +1,147 @@
+"""From the study's scored files to its training files: what ``train pair --layout study`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...harness.errors import DataError
+from ...harness.text.langid import is_in_language
+from ...harness.text.languages import LANGUAGES
+from ..pairing.rule import POOLS, Pool, PromptSource, Target
+from .prompt_files import Prompts, read_prompts
+from .scored_files import Scored, read_scored
+from .training_records import DamagedAnswer, PickedPairs, StudyRecords, pick_best, pick_study_pairs, write_jsonl
+
+_IDENTIFIED = 25
+"""Pairs of each file, drawn at random, whose language is identified: it takes as long as selecting thousands."""
+_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class LanguagePairs:
+    """What came out for a language (``all``: for the pools of all languages). Gaps are means of chosen less rejected,
+    NaN without pairs; ``length_gap`` is in characters.
+
+    Off-target rates are shares of answers that are not in the language they were asked for in, by the first 300
+    characters of up to 25 pairs drawn at random, where it can be told (``told`` of them); None where there are none.
+    """
+
+    language: str
+    pairs: int
+    reward_gap: float
+    length_gap: float
+    chosen_off_target: float | None
+    chosen_told: int
+    rejected_off_target: float | None
+    rejected_told: int
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """``records``: file name -> number of records; ``skips``: (pool, reason) -> pools without a pair."""
+
+    records: Mapping[str, int]
+    pairs: Sequence[LanguagePairs]
+    skips: Mapping[tuple[str, str], int]
+    scored: Scored
+
+
+def write_study_files(
+    scored_files: Sequence[Path],
+    prompt_files: Sequence[Path],
+    out: Path,
+    reject_target: Target = "mean_minus_2sigma",
+    prompt_source: PromptSource = "chosen",
+    seed: int = 42,
+    pools: Sequence[Pool] = POOLS,
+) -> StudyFiles:
+    """Writes the study's training files into ``out``: SFT and DPO, of pools in each language and over all of them.
+
+    Raises DataError for files that can't be read or used, StoreError if ``out`` can't be written.
+    """
+    prompts = read_prompts(prompt_files)
+    scored = read_scored(scored_files, prompts, meanwhile=lambda: is_in_language("", "en"))
+    try:
+        return _write(scored, prompts, out, reject_target, prompt_source, seed, pools)
+    except DamagedAnswer:
+        again = read_scored(scored_files, prompts, parse_all=True)
+        return _write(again, prompts, out, reject_target, prompt_source, seed, pools)
+
+
+def _write(
+    scored: Scored, prompts: Prompts, out: Path, reject_target: Target, prompt_source: PromptSource, seed: int,
+    pools: Sequence[Pool],
+) -> StudyFiles:  # fmt: skip
+    picked = {x: pick_study_pairs(scored, x, reject_target) for x in pools}
+    with StudyRecords(scored, prompts, prompt_source, seed) as records:
+        work = _Writing(scored, records, out, seed)
+        if "language" in picked:
+            work.in_languages(picked["language"])
+        if "all" in picked:
+            work.dpo("dpo_all_lang.jsonl", "all", picked["all"])
+            work.sft("sft_all_lang_max_r_.jsonl", pick_best(scored, "all"))
+    skips = {(pool, reason): n for pool, x in picked.items() for reason, n in x.skips.items()}
+    return StudyFiles(work.written, work.pairs, skips, scored)
+
+
+class _Writing:
+    """Files written so far, and what came out for the pairs in them."""
+
+    def __init__(self, scored: Scored, records: StudyRecords, out: Path, seed: int) -> None:
+        self._scored, self._records, self._out, self._seed = scored, records, out, seed
+        self.written: dict[str, int] = {}
+        self.pairs: list[LanguagePairs] = []
+
+    def in_languages(self, pairs: PickedPairs) -> None:
+        """Writes the files of each language."""
+        best = pick_best(self._scored, "language")
+        for code, language in enumerate(self._scored.languages):
+            self.dpo(f"dpo_in_lang_{language}.jsonl", language, pairs.of_language(self._scored, language))
+            self.sft(f"sft_in_lang_max_r_{language}.jsonl", best[self._scored.language_of(best) == code])
+
+    def sft(self, name: str, rows: np.ndarray) -> None:
+        """Writes the records of the best generations."""
+        self.written[name] = write_jsonl(self._out / name, self._records.sft(rows))
+
+    def dpo(self, name: str, language: str, pairs: PickedPairs) -> None:
+        """Writes the records of pairs and sums them up."""
+        n = len(pairs.chosen)
+        drawn = set(np.random.default_rng(self._seed).permutation(n)[:_IDENTIFIED].tolist())
+        lengths, chosen, rejected = 0, [], []
+
+        def counted() -> Iterator[dict[str, Any]]:
+            nonlocal lengths
+            for number, x in enumerate(self._records.dpo(pairs)):
+                lengths += len(x["chosen"]) - len(x["rejected"])
+                if number in drawn:
+                    chosen.append((x["chosen"], x["chosen_language"]))
+                    rejected.append((x["rejected"], x["rejected_language"]))
+                yield x
+
+        self.written[name] = write_jsonl(self._out / name, counted())
+        gaps = self._scored.reward[pairs.chosen] - self._scored.reward[pairs.rejected]
+        reward_gap, length_gap = (float(gaps.mean()), lengths / n) if n else (float("nan"), float("nan"))
+        self.pairs.append(
+            LanguagePairs(language, n, reward_gap, length_gap, *_off_target(chosen), *_off_target(rejected))
+        )
+
+
+def _off_target(answers: Sequence[tuple[str, str]]) -> tuple[float | None, int]:
+    """(share that is not in its language, of how many that can be told)."""
+    known = [is_in_language(text[:_CHARACTERS], language) for text, language in answers if language in LANGUAGES]
+    told = [x for x in known if x is not None]
+    return (1 - sum(told) / len(told) if told else None), len(told)
+
+
+def check_files(files: Sequence[Path], what: str) -> None:
+    """Raises DataError if none is given or one of them is no file."""
+    if not files:
+        raise DataError(f"no {what} file is given.")
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{what} file {file} is not there.")

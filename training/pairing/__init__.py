@@ -1,0 +1,1 @@
+"""The pair rule on arrays: which two candidates of a pool become chosen and rejected."""

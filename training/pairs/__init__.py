@@ -1,1 +1,0 @@
-"""Contrastive pairs from scored candidates: the pair rule, and the datasets it reads and writes."""

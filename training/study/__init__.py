@@ -1,0 +1,1 @@
+"""The study in miniature: tune every arm, evaluate, report."""
