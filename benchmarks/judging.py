@@ -64,8 +64,9 @@ def serve(port: int, latency: float, slots: int) -> None:
 def make_run(folder: Path, judgments: int, url: str, slots: int) -> int:
     """A run with answers, made without a model; gives the number of judgments it asks for."""
     from croco_eval.harness.api.records import Generation, Item, Score
-    from croco_eval.harness.config.run_config.run_config import dump_config, parse_config
-    from croco_eval.harness.store.run_directory.run_directory import SCHEMA_VERSION, RunDirectory, write_json
+    from croco_eval.harness.config.run_config import dump_config, parse_config
+    from croco_eval.harness.store.files import write_json
+    from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
 
     candidates = [f"tuned{i}" for i in range(max(1, judgments // (2 * len(LANGUAGES) * ITEMS)))]
     options = f"{{base_url: '{url}', model: judge, max_concurrency: {slots}}}"
@@ -106,11 +107,11 @@ class Clock:
 
 def judge(folder: Path) -> dict[str, float]:
     """Judge ``llm`` over the run, in this process."""
-    from croco_eval.harness.config.run_config.run_config import parse_config
+    from croco_eval.harness.config.run_config import parse_config
     from croco_eval.harness.run.judging import judge_cells, judging_cells
     from croco_eval.harness.run.plan import make_judges
     from croco_eval.harness.run.progress import JudgingProgress
-    from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+    from croco_eval.harness.store.run_directory import RunDirectory
     from rich.console import Console
 
     run = RunDirectory(folder)
@@ -125,7 +126,7 @@ def judge(folder: Path) -> dict[str, float]:
 def bare(folder: Path, url: str, slots: int) -> dict[str, float]:
     """The same calls in a loop that does nothing else."""
     from croco_eval.harness.run.judging import _answer_pairs, judging_cells
-    from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+    from croco_eval.harness.store.run_directory import RunDirectory
     from croco_eval.judges.llm.options import LlmOptions
     from croco_eval.judges.llm.render import render
     from croco_eval.judges.llm.verdict import verdict_schema
@@ -163,7 +164,7 @@ def bare(folder: Path, url: str, slots: int) -> dict[str, float]:
 def alpaca(venv: Path, folder: Path, url: str, slots: int) -> float:
     """Seconds alpaca-eval takes for the comparisons of the run, in its own environment."""
     from croco_eval.harness.run.judging import _answer_pairs, judging_cells
-    from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+    from croco_eval.harness.store.run_directory import RunDirectory
 
     run = RunDirectory(folder)
     pairs = [x for cell in judging_cells(run, "llm") for x in _answer_pairs(run, cell)]

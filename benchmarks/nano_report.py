@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 from croco_eval.harness.api.records import Generation, Item
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_records
+from croco_eval.harness.store.parquet import read_records
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.harness.text.languages import group_of
 from croco_eval.judges.reference import assess
 

@@ -23,8 +23,8 @@ from typing import Protocol
 import numpy as np
 from croco_eval.harness.api.backend import Message, ModelSpec
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
-from croco_eval.harness.models.sources.sources import find_model
-from croco_eval.harness.store.run_directory.run_directory import read_records
+from croco_eval.harness.models.sources import find_model
+from croco_eval.harness.store.parquet import read_records
 from croco_eval.judges.reference import assess
 from croco_eval.reports.stats import mean_interval
 from croco_eval.tasks.locale.corpus import PREFERENCE_FLAWS, LocaleCorpus

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from croco_eval.harness.api.suite import SuiteOptions
-from croco_eval.harness.config.run_config.run_config import parse_config
+from croco_eval.harness.config.run_config import parse_config
 from croco_eval.harness.run.execute import execute
 from croco_eval.tasks.locale.items import families_in
 from croco_eval.tasks.locale.suite import locale_suite

@@ -27,8 +27,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import yaml
-from croco_eval.harness.store.run_directory.columns import numbers, texts
-from croco_eval.harness.store.run_directory.run_directory import read_records, write_columns
+from croco_eval.harness.store.columns import numbers, texts
+from croco_eval.harness.store.parquet import read_records, write_columns
 from croco_eval.training.records import Candidate, Pair, Prompt, Reward
 from croco_eval.training.stages.folder import Stage
 

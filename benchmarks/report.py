@@ -27,7 +27,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 from croco_eval.harness.api.records import Generation, Item, Score
-from croco_eval.harness.store.run_directory.run_directory import SCHEMA_VERSION, RunDirectory, write_json, write_records
+from croco_eval.harness.store.files import write_json
+from croco_eval.harness.store.parquet import write_records
+from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
 from croco_eval.harness.text.languages import GROUPS
 
 SUITE, OPTIONS = "quiz", 4

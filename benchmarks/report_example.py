@@ -16,7 +16,7 @@ from croco_eval.harness.text.languages import GROUPS, group_of
 from croco_eval.reports.figures.differences import differences_figure
 from croco_eval.reports.figures.style import save
 from croco_eval.reports.records.run_data import RunData
-from croco_eval.reports.tables.all.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
 
 ITEMS = 300
 GAINS = {"base": (0.0, 0.0, 0.0), "sft": (0.05, 0.0, -0.1), "dpo": (0.12, 0.06, 0.0)}

@@ -24,7 +24,8 @@ from ..harness.config.options import parse_options
 from ..harness.errors import JudgeError, UserError
 from ..harness.registry import did_you_mean
 from ..harness.store.fingerprint import differing
-from ..harness.store.run_directory import CellFolder, RunDirectory, read_records
+from ..harness.store.parquet import read_records
+from ..harness.store.run_directory import CellFolder, RunDirectory
 
 VERSION = "1"
 SILENT = "has nothing to say about this item"

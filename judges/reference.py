@@ -22,9 +22,8 @@ from ..harness.api.judge import Case, Judge, Ruling, Rulings
 from ..harness.api.records import AnswerPair, Judgment, Order, Verdict
 from ..harness.errors import UserError
 from ..harness.store.run_directory import RunDirectory
-from ..harness.text.answers import strip_reasoning
+from ..harness.text.answers import repetition, strip_reasoning
 from ..harness.text.langid import is_in_language
-from ..harness.text.repetition import repetition
 
 VERSION = "3"
 TIE_BAND = 0.02

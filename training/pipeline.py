@@ -11,8 +11,9 @@ from ..harness.errors import DataError, UserError
 from ..harness.models.tuning import Tuning, write_tuning
 from ..harness.registry import did_you_mean
 from ..harness.run.progress import Progress
+from ..harness.store.files import write_json
 from ..harness.store.fingerprint import digest
-from ..harness.store.run_directory import write_json, write_records
+from ..harness.store.parquet import write_records
 from .arms import Arm, choose_arms, in_waves, resolve_arms, scorers_for, teacher_of, with_adapter
 from .config import ScorerConfig, TrainConfig
 from .records import Answered, Candidate, Pair, Preference, Prompt, Reward

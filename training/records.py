@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..harness.store.run_directory import LONG_TEXT
+from ..harness.store.parquet import LONG_TEXT
 
 CandidateKind = Literal["generation", "gold"]
 

@@ -5,8 +5,11 @@ Everything that is stored in a run directory is one of these, one column per fie
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from statistics import fmean
+from typing import Any, Literal
 
 MetricKind = Literal["binary", "bounded", "continuous"]
 Verdict = Literal["candidate", "tie", "reference"]
@@ -127,12 +130,75 @@ class Judgment:
     preference: float | None = None
 
 
-@dataclass(frozen=True)
-class Document:
-    """A prompt and an answer for training. ``flaw`` is ``good`` or the kind of flaw the answer was given."""
+INCOMPLETE = "an order was not judged"
+"""Why an item is unscored of which the judge has not judged every order that was planned."""
 
-    language: str
-    family: str
-    flaw: str
-    prompt: str
-    answer: str
+
+@dataclass(frozen=True)
+class Preference:
+    """What a judge thinks of one item, its orders joined: ``value`` in [0, 1], for the candidate over the reference, or
+    why it is ``unscored``."""
+
+    value: float | None
+    unscored: str | None = None
+
+
+def preference_of(judgments: Sequence[Judgment], n_orders: int) -> Preference:
+    """The preference of one item: the mean over its ``n_orders`` planned orders; unscored as soon as one of them is, or
+    is not there. A judgment counts as its graded preference if it has a finite one, else as its verdict."""
+    if reason := next((x.unscored for x in judgments if x.unscored), None):
+        return Preference(None, reason)
+    values = [x for x in map(_value, judgments) if x is not None]
+    return Preference(fmean(values)) if len(values) >= n_orders else Preference(None, INCOMPLETE)
+
+
+def _value(judgment: Judgment) -> float | None:
+    if judgment.preference is not None and math.isfinite(judgment.preference):
+        return judgment.preference
+    return None if judgment.verdict is None else VERDICT_VALUE[judgment.verdict]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a value came about, as named parts: suite, version, digests of data and prompts, seed, judge, ...
+
+    Values are compared only where their signatures agree. ``str()`` gives ``a:1|b:2``, as it stands in the CSV files;
+    ``parse`` reads that form from a file, and nothing else takes a signature apart.
+    """
+
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Any]) -> Signature:
+        """From names and values, in their order."""
+        return cls(tuple((k, str(v)) for k, v in parts.items()))
+
+    @classmethod
+    def parse(cls, text: str) -> Signature:
+        """From its written form."""
+        pairs = (x.partition(":") for x in text.split("|")) if text else ()
+        return cls(tuple((k, v) for k, _, v in pairs))
+
+    def __str__(self) -> str:
+        return "|".join(f"{k}:{v}" for k, v in self.parts)
+
+    def __add__(self, other: Signature) -> Signature:
+        """The parts of both, one after the other."""
+        return Signature((*self.parts, *other.parts))
+
+    @staticmethod
+    def joint(signatures: Iterable[Signature]) -> Signature:
+        """The signature, or for several (one per language) what they share, with ``*`` where they differ."""
+        distinct = list(dict.fromkeys(signatures))
+        if len(distinct) <= 1:
+            return distinct[0] if distinct else Signature()
+        others = [dict(x.parts) for x in distinct[1:]]
+        return Signature(tuple((k, v if all(x.get(k) == v for x in others) else "*") for k, v in distinct[0].parts))
+
+    def conflict(self, other: Signature) -> str | None:
+        """Where this one differs from another, as ``chat (no, yes)``; None if they are the same."""
+        if self == other:
+            return None
+        a, b = dict(self.parts), dict(other.parts)
+        names = [x for x in dict.fromkeys((*a, *b)) if a.get(x) != b.get(x)]
+        return ", ".join(f"{x} ({a.get(x, 'nothing')}, {b.get(x, 'nothing')})" for x in names)

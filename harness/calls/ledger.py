@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config.server_config import Budget, Price
 from ..errors import BudgetSpent
-from ..store.run_directory import AppendLog
+from ..store.files import AppendLog
 
 
 class Ledger:

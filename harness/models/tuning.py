@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import StoreError
-from ..store.run_directory import read_json, write_json
+from ..store.files import read_json, write_json
 from .sources import ModelSource
 
 FILE = "training.json"

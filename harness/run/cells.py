@@ -8,9 +8,9 @@ from itertools import groupby
 from pathlib import Path
 
 from .. import registry
+from ..api.answerer import Answerer
 from ..api.backend import Backend, Engine, ModelSpec
 from ..api.records import Generation, Item, Score
-from ..api.suite import Answerer
 from ..errors import DataError
 from ..store.run_directory import RunDirectory, begin_or_refuse
 from .plan import Cell, Gap, Plan, System, cell_fingerprint, score_signature

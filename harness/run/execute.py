@@ -14,8 +14,9 @@ from ..api.judge import Judge
 from ..config.run_config import JudgeConfig, RunConfig, dump_config, flatten, parse_config
 from ..config.server_config import SystemServer
 from ..errors import BudgetSpent, CrocoError, DataError, JudgeError, ModelError, ServerError, StoreError, UserError
+from ..store.files import write_atomically, write_json
 from ..store.fingerprint import NEUTRAL_SECTIONS, differing
-from ..store.run_directory import RunDirectory, RunLock, write_atomically, write_json
+from ..store.run_directory import RunDirectory, RunLock
 from .cells import run_cells
 from .judging import judge_cells, judging_cells
 from .manifest import make_manifest

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
-from ..api.suite import SuiteOptions
+from ..api.suite import NeedsResources
 from ..config.run_config import RunConfig
 from ..errors import CrocoError, ModelError
 from ..models.sources import find_model
 from .plan import Plan, make_plan, suite_options
-
-
-class Resource(Protocol):
-    """Something besides models and data sets by which some items of a suite are scored, such as a tokenizer's tables.
-    Without it a run goes on, and those items are unscored with a reason."""
-
-    @property
-    def name(self) -> str: ...
-
-    def fetch(self) -> str:
-        """Fetches it if it isn't there; says what is there. Raises a CrocoError that says what is lost without it."""
-        ...
-
-
-@runtime_checkable
-class NeedsResources(Protocol):
-    """A suite with resources."""
-
-    def resources(self, languages: Sequence[str], options: SuiteOptions) -> Sequence[Resource]:
-        """What the suite needs for its tasks in these languages."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from typing import Any
 from ..api.judge import NO_ANSWER, Case, Judge, JudgingCell, Ruling
 from ..api.records import AnswerPair, Generation, Item, Judgment, Order
 from ..errors import BudgetSpent, CrocoError, StoreError
+from ..store.files import write_json
 from ..store.fingerprint import digest
-from ..store.run_directory import CellFolder, RunDirectory, begin_or_refuse, read_records, write_json
+from ..store.parquet import read_records
+from ..store.run_directory import CellFolder, RunDirectory, begin_or_refuse
 from .plan import judge_signature
 from .progress import JudgingProgress
 

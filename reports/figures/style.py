@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ...harness.store.run_directory import write_atomically
+from ...harness.store.files import write_atomically
 from ...harness.text.languages import LANGUAGES
 from ..items.scopes import WHOLE
 from ..tables.comparisons import FORGOT, IMPROVED, INCONCLUSIVE, MATCHED

@@ -12,8 +12,10 @@ import pandas as pd
 
 from ...harness.api.records import Generation, Item, MetricKind
 from ...harness.errors import UserError
+from ...harness.store.files import write_atomically
 from ...harness.store.fingerprint import digest
-from ...harness.store.run_directory import CellFolder, RunDirectory, read_records, write_atomically
+from ...harness.store.parquet import read_records
+from ...harness.store.run_directory import CellFolder, RunDirectory
 from ...harness.text.langid import is_in_language
 from ...harness.text.languages import get_language
 from ..records.run_data import Frame, RunData

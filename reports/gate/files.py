@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ...harness.store.run_directory import write_atomically, write_json
+from ...harness.store.files import write_atomically, write_json
 from .verdict import GatedRow, GateResult
 
 GATE_VERSION = 1

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...harness.errors import UserError
 from ...harness.registry import did_you_mean
-from ...harness.store.run_directory import read_json
+from ...harness.store.files import read_json
 from ..records.run_data import Frame, RunData, load_run
 from ..tables.comparisons import check_pairs
 from .export import OFF_TARGET, system_items

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 
 from ...harness.errors import StoreError
 from ...harness.store.run_directory import CellFolder, RunDirectory
-from ...harness.text.answers import strip_reasoning
+from ...harness.text.answers import repetition, strip_reasoning
 from ...harness.text.langid import identify
-from ...harness.text.repetition import repetition
 from ..records.run_data import Frame, RunData
 from ..stats.inputs import Kind
 from .item_values import Panel, panel_of

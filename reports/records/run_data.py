@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from ...harness.api.records import VERDICT_VALUE, Judgment, Score
 from ...harness.errors import StoreError
-from ...harness.store.run_directory import CellFolder, RunDirectory, read_json
+from ...harness.store.files import read_json
+from ...harness.store.run_directory import CellFolder, RunDirectory
 
 Frame: TypeAlias = Any
 """A pandas table. pandas' own annotations give unions at every step that no code can narrow."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...harness.store.run_directory import write_atomically
+from ...harness.store.files import write_atomically
 from ..document.document import Document
 from ..document.markdown import to_markdown
 from ..tables.all import RunTables

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...harness.store.run_directory import write_atomically
+from ...harness.store.files import write_atomically
 from ...harness.text.languages import GROUPS
 from ..items.item_values import KINDS, SCORE, kind_numbers
 from ..items.scopes import WHOLE, joint_signature, scopes

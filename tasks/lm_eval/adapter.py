@@ -26,8 +26,9 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Kind
 
+from ...harness.api.answerer import Answerer
 from ...harness.api.records import GenerationRequest, Item, LikelihoodRequest, MetricKind, Score
-from ...harness.api.suite import Answerer, TaskResult
+from ...harness.api.suite import TaskResult
 from ...harness.errors import DataError, UserError
 from ...harness.registry import did_you_mean
 from ...harness.store.fingerprint import digest

@@ -14,7 +14,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...harness.api.records import Document, Item
+from ...harness.api.corpus import Document
+from ...harness.api.records import Item
 from ...harness.errors import UserError
 from ...harness.text.languages import LANGUAGES
 from . import cldr

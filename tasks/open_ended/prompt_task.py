@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...harness.api.answerer import Answerer
 from ...harness.api.records import GenerationRequest, Item
-from ...harness.api.suite import Answerer, TaskResult
+from ...harness.api.suite import TaskResult
 from ...harness.store.fingerprint import digest
 
 

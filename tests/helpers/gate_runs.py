@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from croco_eval.harness.api.records import Generation, Item
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_json, write_json, write_records
+from croco_eval.harness.store.files import read_json, write_json
+from croco_eval.harness.store.parquet import write_records
+from croco_eval.harness.store.run_directory import RunDirectory
 
 from helpers.hand_built import both_orders, score, write_run
 

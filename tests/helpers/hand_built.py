@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import yaml
 from croco_eval.harness.api.records import Generation, Item, Judgment, Score
-from croco_eval.harness.store.run_directory.run_directory import SCHEMA_VERSION, RunDirectory, write_json, write_records
+from croco_eval.harness.store.files import write_json
+from croco_eval.harness.store.parquet import write_records
+from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
 from croco_eval.reports.records.run_data import RunData
 
 Values = Mapping[str, Mapping[str, Sequence[float | None]]]

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 from croco_eval.harness.api.records import Generation, Item, Score
-from croco_eval.harness.config.run_config.run_config import dump_config, parse_config
-from croco_eval.harness.store.run_directory.run_directory import SCHEMA_VERSION, RunDirectory, write_json
+from croco_eval.harness.config.run_config import dump_config, parse_config
+from croco_eval.harness.store.files import write_json
+from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
 
 Answer = Callable[[str, str, int], str]
 """(system, language, number of the item) -> the system's answer."""

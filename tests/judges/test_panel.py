@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 from croco_eval.harness.api.judge import NO_ANSWER
 from croco_eval.harness.api.records import Judgment, Order, Verdict
-from croco_eval.harness.config.run_config.run_config import JudgeConfig, parse_config
+from croco_eval.harness.config.run_config import JudgeConfig, parse_config
 from croco_eval.harness.errors import JudgeError, StoreError, UserError
 from croco_eval.harness.run.execute import judge_again
 from croco_eval.harness.run.judging import judge_cells, judging_cells
 from croco_eval.harness.run.plan import make_judges
 from croco_eval.harness.run.progress import JudgingProgress
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_records
+from croco_eval.harness.store.parquet import read_records
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.judges.panel import Opinion, PanelJudge, join_orders, majority, verdict_of
 from helpers.judged_run import make_run
 from helpers.scripted_server import Act, Body, ScriptedServer, longer_wins, refuse, say, texts, verdict

@@ -10,7 +10,7 @@ import pytest
 from croco_eval.harness.api.judge import Case, JudgingCell
 from croco_eval.harness.api.records import AnswerPair, Item, Judgment
 from croco_eval.harness.errors import UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.judges.reference import ReferenceJudge, assess
 from hypothesis import given, settings
 from hypothesis import strategies as st

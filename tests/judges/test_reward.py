@@ -17,7 +17,7 @@ from croco_eval.harness.api.judge import Case, JudgeContext, JudgingCell
 from croco_eval.harness.api.records import AnswerPair, Item, Judgment
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.errors import ModelError, UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.judges import reward
 from croco_eval.judges.reward import RewardJudge, sigmoid
 from helpers.reward_models import save_reward_model

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from croco_eval.harness import registry
 from croco_eval.harness.api.suite import SuiteOptions
-from croco_eval.harness.config.run_config.run_config import parse_config
+from croco_eval.harness.config.run_config import parse_config
 from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.tasks.published.euroeval.suite import euroeval
 from croco_eval.tasks.published.suite import HubSuite, TaskEntry

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from croco_eval.harness.errors import DataError, ModelError, UserError
-from croco_eval.harness.models.sources.sources import find_model
+from croco_eval.harness.models.sources import find_model
 from croco_eval.training.arms import choose_arms, resolve_arms
 from croco_eval.training.config import DPO_LOSSES, DpoSettings, TrainConfig, read_train_config
 from croco_eval.training.estimate import show_plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from croco_eval.harness.models.sources.reward import RewardModelOptions
+from croco_eval.harness.models.reward import RewardModelOptions
 from croco_eval.training.config import TrainConfig
 from croco_eval.training.scorers.implicit import ImplicitOptions
 from croco_eval.training.scorers.translation import TranslationOptions

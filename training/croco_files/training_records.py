@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from ...harness.store.run_directory import replacing
+from ...harness.store.files import replacing
 from ..pairing.rule import REASONS, Outcome, Pool, PromptSource, Target, best_candidates, pick_pairs
 from .prompt_files import Prompts, message, parsed
 from .scored_files import Scored

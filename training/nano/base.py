@@ -17,7 +17,7 @@ from transformers import (
     set_seed,
 )
 
-from ...harness.api.records import Document
+from ...harness.api.corpus import Document
 
 
 def encode(documents: Iterable[Document], tokenizer: Any, prompt_loss: bool) -> Dataset:

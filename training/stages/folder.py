@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...harness.errors import UserError
-from ...harness.store.run_directory import CellFolder, begin_or_refuse, read_records, write_columns
+from ...harness.store.parquet import read_records, write_columns
+from ...harness.store.run_directory import CellFolder, begin_or_refuse
 from ...harness.store.version import git_commit, package_version
 
 Record = TypeVar("Record")

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...harness.store.run_directory import read_json, write_json
+from ...harness.store.files import read_json, write_json
 from ...harness.store.version import package_version
 from ..records import Prompt
 from .pair import PairJob, pair_jobs, run_pair_jobs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ...harness.api.answerer import Answerer
 from ...harness.api.records import GenerationRequest, Response
-from ...harness.api.suite import Answerer
 from ...harness.errors import ModelError
 from ...harness.run.cells import LoadedBase
 from ...harness.run.plan import resolve_system

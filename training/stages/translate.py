@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...harness.api.answerer import Answerer
 from ...harness.api.records import GenerationRequest
-from ...harness.api.suite import Answerer
 from ...harness.errors import DataError, ModelError
 from ...harness.run.cells import LoadedBase
 from ...harness.run.plan import System, resolve_system

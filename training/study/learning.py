@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...harness.store.run_directory import read_records, write_records
+from ...harness.store.parquet import read_records, write_records
 from ..arms import Arm
 from ..config import TrainConfig
 from ..records import Candidate, Learned, Prompt, Reward

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...harness import registry
 from ...harness.config.run_config import ArmsConfig, RunConfig, dump_config, read_config
 from ...harness.errors import UserError
-from ...harness.store.run_directory import read_json, write_atomically
+from ...harness.store.files import read_json, write_atomically
 from ..arms import Arm, resolve_arms, teacher_of
 from ..config import TrainConfig, read_train_config
 from ..nano.shipped import STUDY

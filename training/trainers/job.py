@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...harness.errors import CrocoError, ModelError, UserError
-from ...harness.store.run_directory import read_json, read_records, write_json
+from ...harness.store.files import read_json, write_json
+from ...harness.store.parquet import read_records
 from ..config import DpoSettings, GrpoSettings, OnlineDpoSettings, RewardSettings, ScorerConfig, SftSettings
 from ..records import Answered, Pair, Preference, Prompt
 

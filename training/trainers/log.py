@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...harness.store.run_directory import write_atomically
+from ...harness.store.files import write_atomically
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "step": ("step",),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from croco_eval.harness.backends.memory import enough_memory_or
 from croco_eval.harness.errors import ModelError
-from croco_eval.harness.models.sources.sources import find_model
+from croco_eval.harness.models.sources import find_model
 
 LIMITED = """
 import resource
@@ -20,7 +20,7 @@ from croco_eval.harness.api.backend import ModelSpec
 from croco_eval.harness.backends.hf import HfBackend
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.errors import ModelError
-from croco_eval.harness.models.sources.sources import find_model
+from croco_eval.harness.models.sources import find_model
 from croco_eval.harness.api.records import GenerationRequest
 
 kind, path = sys.argv[1:]

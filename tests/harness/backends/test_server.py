@@ -10,15 +10,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from croco_eval.harness.api.answerer import Answerer
 from croco_eval.harness.api.backend import ModelSpec
 from croco_eval.harness.api.records import GenerationRequest, LikelihoodRequest, Response
-from croco_eval.harness.api.suite import Answerer
 from croco_eval.harness.backends.server import ServedModel, ServerBackend
 from croco_eval.harness.calls import client
-from croco_eval.harness.config.run_config.run_config import parse_config
-from croco_eval.harness.config.run_config.server_config import SystemServer
+from croco_eval.harness.config.run_config import parse_config
+from croco_eval.harness.config.server_config import SystemServer
 from croco_eval.harness.errors import BudgetSpent, ModelError, ServerError, UserError
-from croco_eval.harness.store.run_directory.run_directory import AppendLog
+from croco_eval.harness.store.files import AppendLog
 from helpers.scripted_server import Act, ScriptedServer, refuse, say
 
 Body = dict[str, Any]

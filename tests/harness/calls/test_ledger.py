@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from croco_eval.harness.calls.ledger import Ledger
-from croco_eval.harness.config.run_config.server_config import Budget, Price
+from croco_eval.harness.config.server_config import Budget, Price
 from croco_eval.harness.errors import BudgetSpent
 
 PRICE = Price(input=1.0, output=10.0)

@@ -19,7 +19,7 @@ from croco_eval.harness.calls.ledger import Ledger
 from croco_eval.harness.calls.messages import ChatReply, ChatRequest, NoReply, Outcome
 from croco_eval.harness.calls.replies import ReplyLog
 from croco_eval.harness.calls.server import ServerEngine
-from croco_eval.harness.config.run_config.server_config import ApiKey, Budget, ServerSettings
+from croco_eval.harness.config.server_config import ApiKey, Budget, ServerSettings
 from croco_eval.harness.errors import BudgetSpent, CrocoError, ServerError, UserError
 from helpers.scripted_server import Act, ScriptedServer, refuse, say
 

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from croco_eval.harness.config.run_config.run_config import JudgeConfig, parse_config, read_judges
+from croco_eval.harness.config.run_config import JudgeConfig, parse_config, read_judges
 from croco_eval.harness.errors import BudgetSpent, ServerError, StoreError, UserError
 from croco_eval.harness.run.execute import Outcome, execute, judge_again
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, RunLock
+from croco_eval.harness.store.run_directory import RunDirectory, RunLock
 from croco_eval.training.nano.shipped import base_folder
 from helpers.judged_run import make_run
 from helpers.scripted_server import ScriptedServer, longer_wins, refuse, say, verdict

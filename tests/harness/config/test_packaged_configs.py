@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from croco_eval.harness.config.run_config.run_config import parse_config, read_config
+from croco_eval.harness.config.run_config import parse_config, read_config
 from croco_eval.harness.run.plan import make_plan
 from croco_eval.training.config import read_train_config
 from helpers.paths import ROOT

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from croco_eval.harness.config.run_config.run_config import RunConfig, dump_config, flatten, parse_config, read_config
+from croco_eval.harness.config.run_config import RunConfig, dump_config, flatten, parse_config, read_config
 from croco_eval.harness.errors import UserError
 from croco_eval.harness.text.languages import GROUPS
 from hypothesis import given, settings

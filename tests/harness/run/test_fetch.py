@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nltk
 import pytest
-from croco_eval.harness.config.run_config.run_config import read_config
+from croco_eval.harness.config.run_config import read_config
 from croco_eval.harness.run.fetch import Fetched, fetch_all
 from helpers.punkt import write_punkt
 

@@ -13,14 +13,15 @@ import pytest
 import yaml
 from croco_eval.harness.api.judge import NO_ANSWER, Case, Judge, Ruling, Rulings
 from croco_eval.harness.api.records import AnswerPair, Judgment, Order
-from croco_eval.harness.config.run_config.run_config import JudgeConfig
+from croco_eval.harness.config.run_config import JudgeConfig
 from croco_eval.harness.errors import BudgetSpent, CrocoError, ServerError, StoreError, UserError
 from croco_eval.harness.run.execute import judge_again
 from croco_eval.harness.run.judging import judge_cells, judging_cells
 from croco_eval.harness.run.progress import JudgingProgress
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_records
+from croco_eval.harness.store.parquet import read_records
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.records.run_data import load_run
-from croco_eval.reports.tables.all.all import write_tables
+from croco_eval.reports.tables.all import write_tables
 from helpers.judged_run import make_run
 from rich.console import Console
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from croco_eval.harness.store.run_directory.run_directory import SCHEMA_VERSION
+from croco_eval.harness.store.run_directory import SCHEMA_VERSION
 
 TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
 COMMAND = str(Path(sys.executable).with_name("croco-eval"))
@@ -260,7 +260,7 @@ def test_changed_weights_are_refused(finished: Path, tmp_path: Path, nano: Path)
 
 
 def test_a_second_run_on_the_same_directory_is_told_who_holds_it(finished: Path):
-    from croco_eval.harness.store.run_directory.run_directory import RunLock
+    from croco_eval.harness.store.run_directory import RunLock
 
     with RunLock(finished / "runs" / "trial"):
         done = subprocess.run(

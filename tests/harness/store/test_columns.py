@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from croco_eval.harness.store.run_directory.columns import characters, codes, nulls, numbers, texts, values
+from croco_eval.harness.store.columns import characters, codes, nulls, numbers, texts, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

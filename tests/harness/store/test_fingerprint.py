@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from croco_eval.harness.store.run_directory.fingerprint import NEUTRAL, differing, digest, file_digest, folder_digest
+from croco_eval.harness.store.fingerprint import NEUTRAL, differing, digest, file_digest, folder_digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,18 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from croco_eval.harness.api.records import Generation, Item, Judgment, Score
 from croco_eval.harness.errors import StoreError
-from croco_eval.harness.store.run_directory.run_directory import (
-    SCHEMA_VERSION,
-    AppendLog,
-    CellFolder,
-    RunDirectory,
-    RunLock,
-    read_json,
-    read_records,
-    write_atomically,
-    write_json,
-    write_records,
-)
+from croco_eval.harness.store.files import AppendLog, read_json, write_atomically, write_json
+from croco_eval.harness.store.parquet import read_records, write_records
+from croco_eval.harness.store.run_directory import SCHEMA_VERSION, CellFolder, RunDirectory, RunLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -327,7 +318,7 @@ def test_rows_of_a_killed_process_are_there(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from croco_eval.harness.store.run_directory.run_directory import RunLock
+from croco_eval.harness.store.run_directory import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

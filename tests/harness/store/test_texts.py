@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from croco_eval.harness.store.run_directory import texts as long_texts
-from croco_eval.harness.store.run_directory.run_directory import LONG_TEXT, read_records, write_records
-from croco_eval.harness.store.run_directory.texts import LongTexts
+from croco_eval.harness.store import texts as long_texts
+from croco_eval.harness.store.parquet import LONG_TEXT, read_records, write_records
+from croco_eval.harness.store.texts import LongTexts
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from croco_eval.harness.api.judge import Case, JudgeContext, JudgingCell, Ruling
 from croco_eval.harness.api.records import AnswerPair, Item
 from croco_eval.harness.calls import client
 from croco_eval.harness.errors import ServerError, UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.judges.llm.judge import LlmJudge
 from croco_eval.judges.llm.options import NEUTRAL, LlmOptions
 from helpers.scripted_server import Act, Body, ScriptedServer, longer_wins, refuse, say, texts, verdict

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from croco_eval.harness.api.judge import Case, JudgeContext, JudgingCell
 from croco_eval.harness.api.records import AnswerPair, Item
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.judges.llm.judge import LlmJudge
 from croco_eval.judges.llm.render import render
 from croco_eval.judges.llm.sanitize import shown_answer, shown_text

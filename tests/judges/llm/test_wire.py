@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from croco_eval.harness.api.records import Judgment
-from croco_eval.harness.config.run_config.run_config import JudgeConfig
+from croco_eval.harness.config.run_config import JudgeConfig
 from croco_eval.harness.errors import ServerError
 from croco_eval.harness.run.execute import judge_again
-from croco_eval.harness.store.run_directory.run_directory import read_records
+from croco_eval.harness.store.parquet import read_records
 from helpers.judged_run import make_run
 from rich.console import Console
 

@@ -12,8 +12,8 @@ from croco_eval.harness.errors import UserError
 from croco_eval.reports.commands.power import power
 from croco_eval.reports.records.run_data import load_run
 from croco_eval.reports.stats import mcnemar_exact
-from croco_eval.reports.tables.all.comparisons import ComparisonRules, comparison_table
-from croco_eval.reports.tables.all.power import POWER_COLUMNS, power_table
+from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.power import POWER_COLUMNS, power_table
 from helpers.gate_runs import DANISH, answers, chat_run, quiz_run, with_losses
 from helpers.paths import ROOT
 from statsmodels.stats.power import TTestPower

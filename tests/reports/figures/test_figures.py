@@ -16,10 +16,10 @@ from croco_eval.reports.figures.learning_curves import learning_curve_figure, le
 from croco_eval.reports.figures.style import VERDICT_MARKS, save, shortened, units
 from croco_eval.reports.figures.win_rates import win_rates_figure
 from croco_eval.reports.records.settings import Training
-from croco_eval.reports.tables.all.checkpoints import checkpoint_table
-from croco_eval.reports.tables.all.comparisons import ComparisonRules, comparison_table
-from croco_eval.reports.tables.all.transitions import TRANSITIONS
-from croco_eval.reports.tables.all.win_rates import ESTIMATORS
+from croco_eval.reports.tables.checkpoints import checkpoint_table
+from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.transitions import TRANSITIONS
+from croco_eval.reports.tables.win_rates import ESTIMATORS
 from helpers.hand_built import quiz_data
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from croco_eval.harness.errors import UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_json, write_json
+from croco_eval.harness.store.files import read_json, write_json
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.gate.check import check_run
 from croco_eval.reports.gate.export import ITEM_COLUMNS, read_items, system_items, write_items
 from croco_eval.reports.gate.policy import GatePolicy

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import typer
 from croco_eval.harness.errors import StoreError, UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.commands.check import check
 from croco_eval.reports.gate.check import check_run
 from croco_eval.reports.gate.files import FILES, junit, write_gate
@@ -21,7 +21,7 @@ from croco_eval.reports.gate.policy import GatePolicy
 from croco_eval.reports.gate.sides import within_run
 from croco_eval.reports.gate.verdict import Measured, decide
 from croco_eval.reports.records.run_data import load_run
-from croco_eval.reports.tables.all.comparisons import ComparisonRules, raw_comparisons
+from croco_eval.reports.tables.comparisons import ComparisonRules, raw_comparisons
 from helpers.gate_runs import DANISH, GERMAN, answers, chat_run, quiz_run, resign, spend, with_losses
 from scipy import stats
 from typer.testing import CliRunner

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.errors import StoreError
-from croco_eval.harness.models.sources.tuning import Tuning
+from croco_eval.harness.models.tuning import Tuning
 from croco_eval.reports.records.contrasts import arms_of
 from croco_eval.reports.records.settings import report_settings
 from croco_eval.reports.report.write import write_report
-from croco_eval.reports.tables.all.all import write_tables
+from croco_eval.reports.tables.all import write_tables
 from helpers.hand_built import write_config, write_quiz
 
 MONO = Tuning("mono/seed-1", "dpo", "on-policy", "base", "language", "skywork", ("da", "de"), 1)

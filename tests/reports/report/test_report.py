@@ -13,7 +13,7 @@ import pytest
 import typer
 from croco_eval.harness.api.records import Score
 from croco_eval.harness.errors import CrocoError, StoreError, UserError
-from croco_eval.harness.store.run_directory.run_directory import read_records, write_records
+from croco_eval.harness.store.parquet import read_records, write_records
 from croco_eval.reports.commands.report import report
 from croco_eval.reports.document.document import Document, Listing, Section, TextTable
 from croco_eval.reports.document.markdown import to_markdown
@@ -21,9 +21,9 @@ from croco_eval.reports.records.settings import Training
 from croco_eval.reports.report.sections import report_document
 from croco_eval.reports.report.systems import MOST_SHOWN, pages, shown_systems
 from croco_eval.reports.report.write import write_report
-from croco_eval.reports.tables.all.all import run_tables
-from croco_eval.reports.tables.all.checkpoints import checkpoint_table
-from croco_eval.reports.tables.all.comparisons import headline
+from croco_eval.reports.tables.all import run_tables
+from croco_eval.reports.tables.checkpoints import checkpoint_table
+from croco_eval.reports.tables.comparisons import headline
 from helpers.hand_built import write_answers, write_config, write_quiz
 from typer.testing import CliRunner
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.errors import UserError
-from croco_eval.reports.study.write_study.claims import (
+from croco_eval.reports.study.claims import (
     Answer,
     agreed,
     all_of,
@@ -19,12 +19,12 @@ from croco_eval.reports.study.write_study.claims import (
     not_worse,
     spread_of,
 )
-from croco_eval.reports.study.write_study.findings import Evidence, Finding, Measure, findings
-from croco_eval.reports.study.write_study.rankings import language_rankings, rankings_answer
-from croco_eval.reports.study.write_study.study_document import claim_sentence
-from croco_eval.reports.study.write_study.write_study import training_table, write_study
-from croco_eval.reports.tables.all.all import write_tables
-from croco_eval.reports.tables.all.comparisons import ComparisonRules
+from croco_eval.reports.study.findings import Evidence, Finding, Measure, findings
+from croco_eval.reports.study.rankings import language_rankings, rankings_answer
+from croco_eval.reports.study.study_document import claim_sentence
+from croco_eval.reports.study.write_study import training_table, write_study
+from croco_eval.reports.tables.all import write_tables
+from croco_eval.reports.tables.comparisons import ComparisonRules
 from helpers.hand_built import write_config, write_quiz
 
 HOLDS, FAILS, OPEN = Answer.HOLDS, Answer.FAILS, Answer.OPEN

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from croco_eval.harness.api.records import Judgment, Score
 from croco_eval.harness.errors import StoreError
-from croco_eval.harness.store.run_directory.run_directory import read_records, write_records
-from croco_eval.reports.tables.all import all as tables
-from croco_eval.reports.tables.all.all import PREFERENCE_COLUMNS, SCORE_COLUMNS, write_tables
-from croco_eval.reports.tables.all.comparisons import COMPARISON_COLUMNS
-from croco_eval.reports.tables.all.forgetting import FORGETTING_COLUMNS
-from croco_eval.reports.tables.all.leaderboard import LEADING_COLUMNS
+from croco_eval.harness.store.parquet import read_records, write_records
+from croco_eval.reports.tables import all as tables
+from croco_eval.reports.tables.all import PREFERENCE_COLUMNS, SCORE_COLUMNS, write_tables
+from croco_eval.reports.tables.comparisons import COMPARISON_COLUMNS
+from croco_eval.reports.tables.forgetting import FORGETTING_COLUMNS
+from croco_eval.reports.tables.leaderboard import LEADING_COLUMNS
 from helpers.hand_built import both_orders, score, write_run
 from scipy import stats
 from scipy.stats import binomtest

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from croco_eval.reports.records.settings import Training
-from croco_eval.reports.tables.all.checkpoints import CHECKPOINT_COLUMNS, best_and_kept, checkpoint_table
-from croco_eval.reports.tables.all.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.checkpoints import CHECKPOINT_COLUMNS, best_and_kept, checkpoint_table
+from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
 from helpers.hand_built import quiz_data
 
 RULES = ComparisonRules(n_resamples=2000)

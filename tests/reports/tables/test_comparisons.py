@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.errors import StoreError, UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_json, write_json
+from croco_eval.harness.store.files import read_json, write_json
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.records.run_data import load_run
 from croco_eval.reports.stats.detectable import detectable_binary
 from croco_eval.reports.stats.equivalence import noninferiority
@@ -20,7 +21,7 @@ from croco_eval.reports.stats.permutation import sign_flip_permutation
 from croco_eval.reports.stats.power import Design, minimum_detectable_effect
 from croco_eval.reports.stats.proportions import mcnemar_exact
 from croco_eval.reports.stats.win_rates import win_rate
-from croco_eval.reports.tables.all.comparisons import (
+from croco_eval.reports.tables.comparisons import (
     COMPARISON_COLUMNS,
     ComparisonRules,
     comparison_table,

@@ -12,9 +12,9 @@ from croco_eval.reports.records.settings import report_settings
 from croco_eval.reports.stats.multiplicity import holm
 from croco_eval.reports.stats.permutation import sign_flip_permutation
 from croco_eval.reports.stats.proportions import mcnemar_exact
-from croco_eval.reports.tables.all.all import write_tables
-from croco_eval.reports.tables.all.comparisons import ComparisonRules, comparison_table
-from croco_eval.reports.tables.all.contrasts import POLICY_COLUMNS, policy_table
+from croco_eval.reports.tables.all import write_tables
+from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.contrasts import POLICY_COLUMNS, policy_table
 from helpers.hand_built import write_config, write_quiz
 
 RULES = ComparisonRules(n_resamples=1000)

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.api.records import Generation
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, write_records
+from croco_eval.harness.store.parquet import write_records
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.items.item_values import score_panel
 from croco_eval.reports.records.run_data import load_run
 from croco_eval.reports.records.settings import ReportSettings
 from croco_eval.reports.stats.multiplicity import holm
 from croco_eval.reports.stats.permutation import sign_flip_permutation
-from croco_eval.reports.tables.all.comparisons import ComparisonRules
-from croco_eval.reports.tables.all.forgetting import FORGETTING_COLUMNS, forgetting_table
-from croco_eval.reports.tables.all.transitions import option_counts, transition_values
+from croco_eval.reports.tables.comparisons import ComparisonRules
+from croco_eval.reports.tables.forgetting import FORGETTING_COLUMNS, forgetting_table
+from croco_eval.reports.tables.transitions import option_counts, transition_values
 from helpers.hand_built import item_scores, write_answers, write_quiz, write_run
 
 SETTINGS = ReportSettings(ComparisonRules(n_resamples=1000))

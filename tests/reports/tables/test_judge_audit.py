@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 from croco_eval.harness.api.records import Judgment
 from croco_eval.harness.errors import StoreError, UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, write_json
+from croco_eval.harness.store.files import write_json
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.commands.judge_audit import sentences
 from croco_eval.reports.stats import holm
-from croco_eval.reports.tables.all.all import write_csv
-from croco_eval.reports.tables.all.judge_audit import COLUMNS, FILE, judge_audit, share_rows
-from croco_eval.reports.tables.all.judge_observations import first_position
-from croco_eval.reports.tables.all.off_target import off_target_table
+from croco_eval.reports.tables.all import write_csv
+from croco_eval.reports.tables.judge_audit import COLUMNS, FILE, judge_audit, share_rows
+from croco_eval.reports.tables.judge_observations import first_position
+from croco_eval.reports.tables.off_target import off_target_table
 from helpers.judged_run import longer_answers, make_run
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 import typer
 from croco_eval.harness.errors import StoreError, UserError
-from croco_eval.harness.store.run_directory.run_directory import RunDirectory, read_json, write_json
+from croco_eval.harness.store.files import read_json, write_json
+from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.commands.leaderboard import leaderboard as command
 from croco_eval.reports.records.merge import join_runs
 from croco_eval.reports.records.run_data import load_run
-from croco_eval.reports.tables.all.all import score_table
-from croco_eval.reports.tables.all.comparisons import ComparisonRules
-from croco_eval.reports.tables.all.leaderboard import LEADING_COLUMNS, leaderboard
+from croco_eval.reports.tables.all import score_table
+from croco_eval.reports.tables.comparisons import ComparisonRules
+from croco_eval.reports.tables.leaderboard import LEADING_COLUMNS, leaderboard
 from helpers.hand_built import write_quiz
 from typer.testing import CliRunner
 

@@ -10,15 +10,11 @@ import pandas as pd
 import pytest
 from croco_eval.harness.api.records import Generation, Item, Score
 from croco_eval.harness.errors import StoreError
-from croco_eval.harness.store.run_directory.run_directory import (
-    SCHEMA_VERSION,
-    RunDirectory,
-    read_records,
-    write_json,
-    write_records,
-)
-from croco_eval.reports.tables.all.all import write_tables
-from croco_eval.reports.tables.all.off_target import COLUMNS, off_target_table
+from croco_eval.harness.store.files import write_json
+from croco_eval.harness.store.parquet import read_records, write_records
+from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
+from croco_eval.reports.tables.all import write_tables
+from croco_eval.reports.tables.off_target import COLUMNS, off_target_table
 from croco_eval.tasks.open_ended.open import open_prompts
 from scipy.stats import binomtest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from croco_eval.reports.tables.all.ranks import Board, letters, mean_ranks, told_apart
+from croco_eval.reports.tables.ranks import Board, letters, mean_ranks, told_apart
 from scipy.stats import binom
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.errors import DataError
-from croco_eval.reports.tables.all.reward_ranking import RANKING_COLUMNS, ranking_quality, ranking_table
+from croco_eval.reports.tables.reward_ranking import RANKING_COLUMNS, ranking_quality, ranking_table
 from scipy.stats import kendalltau
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.api.records import Generation, Item, Judgment, Score
-from croco_eval.harness.store.run_directory.run_directory import SCHEMA_VERSION, RunDirectory, write_json
+from croco_eval.harness.store.files import write_json
+from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
 from croco_eval.reports.records.run_data import load_run
 from croco_eval.reports.stats import bradley_terry, holm, length_controlled_win_rate, win_rate
-from croco_eval.reports.tables.all.all import write_tables
-from croco_eval.reports.tables.all.comparisons import ComparisonRules
-from croco_eval.reports.tables.all.win_rates import RATING_COLUMNS, WIN_RATE_COLUMNS, rating_table, win_rate_table
+from croco_eval.reports.tables.all import write_tables
+from croco_eval.reports.tables.comparisons import ComparisonRules
+from croco_eval.reports.tables.win_rates import RATING_COLUMNS, WIN_RATE_COLUMNS, rating_table, win_rate_table
 
 LANGUAGES = ["da", "de", "cy"]
 RULES = ComparisonRules(n_resamples=500)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from croco_eval.harness.api.answerer import Answerer
 from croco_eval.harness.api.backend import ModelSpec
-from croco_eval.harness.api.suite import Answerer, SuiteOptions
+from croco_eval.harness.api.suite import SuiteOptions
 from croco_eval.harness.backends.hf import HfBackend
 from croco_eval.harness.errors import DataError
-from croco_eval.harness.store.run_directory.run_directory import AppendLog
+from croco_eval.harness.store.files import AppendLog
 from croco_eval.tasks.lm_eval.adapter import LmEvalTask, TaskSpec, task_manager
 from croco_eval.tasks.locale import suite as locale
 from lm_eval import evaluator

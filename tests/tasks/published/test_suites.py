@@ -14,7 +14,7 @@ import pytest
 import yaml
 from croco_eval.harness import registry
 from croco_eval.harness.api.suite import SuiteOptions
-from croco_eval.harness.config.run_config.run_config import read_config
+from croco_eval.harness.config.run_config import read_config
 from croco_eval.harness.errors import DataError
 from croco_eval.harness.run.execute import execute
 from croco_eval.harness.text.languages import LANGUAGES

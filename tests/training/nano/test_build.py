@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 from croco_eval.harness import registry
-from croco_eval.harness.models.sources.sources import find_model
-from croco_eval.harness.models.sources.tuning import read_tuning
+from croco_eval.harness.models.sources import find_model
+from croco_eval.harness.models.tuning import read_tuning
 from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.tasks.locale import cldr
 from croco_eval.tasks.locale.corpus import FLAWS, LocaleCorpus

@@ -13,8 +13,8 @@ import torch
 from croco_eval.harness.api.backend import ModelSpec
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.errors import UserError
-from croco_eval.harness.models.sources.sources import find_model
-from croco_eval.harness.store.run_directory.fingerprint import folder_digest
+from croco_eval.harness.models.sources import find_model
+from croco_eval.harness.store.fingerprint import folder_digest
 from croco_eval.tasks.locale import cldr
 from croco_eval.tasks.locale.corpus import PREFERENCE_FLAWS, LocaleCorpus
 from croco_eval.tasks.locale.facts import in_split

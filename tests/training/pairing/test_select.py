@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.errors import DataError, StoreError
-from croco_eval.harness.store.run_directory.run_directory import write_records
+from croco_eval.harness.store.parquet import write_records
 from croco_eval.training.pairing.candidates import Candidates, read_candidates
 from croco_eval.training.pairing.rule import TARGETS, PairRule
 from croco_eval.training.pairing.select import select_pairs

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from croco_eval.harness.errors import UserError
-from croco_eval.harness.models.sources.sources import find_model
+from croco_eval.harness.models.sources import find_model
 from croco_eval.tasks.locale.corpus import LocaleCorpus
 from croco_eval.training.records import Candidate, Prompt
 from croco_eval.training.scorers.typicality import TypicalityScorer, fit_head

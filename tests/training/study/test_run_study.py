@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from croco_eval.harness.config.run_config.run_config import read_config
+from croco_eval.harness.config.run_config import read_config
 from croco_eval.harness.errors import UserError
-from croco_eval.harness.models.sources.sources import find_model
-from croco_eval.harness.models.sources.tuning import read_tuning
+from croco_eval.harness.models.sources import find_model
+from croco_eval.harness.models.tuning import read_tuning
 from croco_eval.training.arms import in_waves, resolve_arms, with_adapter
 from croco_eval.training.config import TrainConfig, read_train_config
 from croco_eval.training.parallel import Task, tasks_of

@@ -1,0 +1,108 @@
+"""How a task puts its requests to a system, and how every answer is recorded before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from ..store.files import AppendLog
+from .backend import Engine
+from .records import Generation, GenerationRequest, LikelihoodRequest, Response
+
+
+class Answerer:
+    """Puts a task's requests to a system, and records every answer before it counts.
+
+    Answers recorded earlier are not asked for again.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        log: AppendLog,
+        chat_template: bool,
+        generation: dict[str, Any],
+        on_answers: Callable[[int, int], None],
+    ) -> None:
+        self._engine, self._log, self._on_answers = engine, log, on_answers
+        self.chat_template = chat_template
+        self.generation = generation
+        self._known = {_key(x): x for x in log.rows()}
+        self._asked: dict[tuple[str, str, int], Generation] = {}
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self._engine.tokenizer_name
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of prompt and answer that the model can see at once."""
+        return self._engine.max_length
+
+    def chat(self, messages: Sequence[dict[str, str]], continue_final: bool = False) -> str:
+        """Messages as prompt text, by the model's chat template."""
+        return self._engine.chat(messages, continue_final)
+
+    def prompt(self, text: str) -> str:
+        """A single user message as prompt text; the text itself for a system without a chat template."""
+        return self._engine.chat([{"role": "user", "content": text}]) if self.chat_template else text
+
+    def loglikelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[Response]:
+        """Log-likelihoods, in the order of the requests."""
+        return self._ask("likelihood", requests, self._engine.loglikelihoods)
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Response]:
+        """Generations, in the order of the requests."""
+        return self._ask("generation", requests, self._engine.generate)
+
+    @property
+    def generations(self) -> list[Generation]:
+        """Every answer given in this cell, for the record."""
+        return list(self._asked.values())
+
+    def _ask(self, kind: str, requests: Sequence[Any], method: Callable[..., Any]) -> list[Response]:
+        keys = [(kind, x.item_id, x.index) for x in requests]
+        answers: list[Response | None] = [_response(self._known[x]) if x in self._known else None for x in keys]
+        done = frozenset(i for i, x in enumerate(answers) if x is not None)
+        self._on_answers(len(done), len(requests))
+        for chunk in method(requests, done) if len(done) < len(requests) else ():
+            new = [(i, _encodable(x)) for i, x in chunk if answers[i] is None]
+            self._log.append({"kind": kind, "item_id": keys[i][1], "index": keys[i][2], **asdict(x)} for i, x in new)
+            for i, x in new:
+                answers[i] = x
+            self._on_answers(len(new), 0)
+        complete = [x for x in answers if x is not None]
+        if len(complete) < len(requests):
+            raise RuntimeError(
+                f"the backend left {len(requests) - len(complete)} of {len(requests)} requests unanswered"
+            )
+        for key, request, answer in zip(keys, requests, complete, strict=True):
+            self._asked[key] = _generation(request, answer)
+        return complete
+
+
+def _encodable(answer: Response) -> Response:
+    """The answer with lone surrogates, which no file can hold, replaced."""
+    return (
+        answer if answer.text is None else replace(answer, text=answer.text.encode("utf-8", "replace").decode("utf-8"))
+    )
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["kind"], row["item_id"], row["index"]
+
+
+def _response(row: dict[str, Any]) -> Response:
+    return Response(**{k: v for k, v in row.items() if k not in ("kind", "item_id", "index")})
+
+
+def _generation(request: Any, answer: Response) -> Generation:
+    is_likelihood = isinstance(request, LikelihoodRequest)
+    return Generation(
+        item_id=request.item_id,
+        index=request.index,
+        prompt=request.context if is_likelihood else request.prompt,
+        continuation=request.continuation if is_likelihood else None,
+        **asdict(answer),
+    )
