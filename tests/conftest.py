@@ -10,16 +10,18 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers.command import COMMAND, run_command
 from helpers.hub.fixtures import hub as hub
+from helpers.paths import SHARED
 from helpers.served import serve_transformers
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED_DATA = SHARED / "data"
 
 Cli = Callable[..., subprocess.CompletedProcess]
 
@@ -57,10 +59,16 @@ def served(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Runs the installed command in ``tmp_path`` as a user would."""
+    """Runs the command line in ``tmp_path``, in this process: what a user sees, without starting Python again."""
+    return partial(run_command, tmp_path)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Cli:
+    """Runs the installed command in ``tmp_path`` as a second process, where that is the point."""
 
     def run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess:
-        command = [str(Path(sys.executable).with_name("croco-eval")), *map(str, arguments)]
+        command = [COMMAND, *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run

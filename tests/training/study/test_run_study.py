@@ -154,7 +154,7 @@ def test_a_toy_study_runs_through_the_command_and_says_which_findings_hold(cli, 
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(evaluation), encoding="utf-8")
     options = ("--out", "study", "--workers", 1, "--training", "train.yaml", "--evaluation", "run.yaml")
-    done = cli("nano", "study", *options, timeout=600)
+    done = cli("nano", "study", *options)
     assert done.returncode == 0, done.stderr
     study = tmp_path / "study"
     findings = pd.read_csv(study / "report" / "findings.csv")
@@ -178,7 +178,7 @@ def test_a_toy_study_runs_through_the_command_and_says_which_findings_hold(cli, 
     kept = [study / "train" / "arms" / "icr" / "seed-1" / "dpo" / x
             for x in ("adapter/adapter_model.safetensors", "learned.parquet")]  # fmt: skip
     first = [x.stat().st_mtime_ns for x in kept]
-    again = cli("nano", "study", *options, timeout=600)
+    again = cli("nano", "study", *options)
     assert again.returncode == 0, again.stderr
     assert (study / "report" / "study.md").read_text(encoding="utf-8") == report
     assert [x.stat().st_mtime_ns for x in kept] == first
