@@ -145,7 +145,8 @@ def test_base_accuracy_is_above_chance_in_the_high_group_and_leaves_room(cli, wr
 
 
 def test_nano_build_gives_the_same_weights_from_the_same_seed(cli, tmp_path: Path):
-    recipe = read_recipe() | {"passes": 1, "shares": {"en": 0.05, "mt": 0.05}, "tokenizer": {"vocab_size": 600}}
+    recipe = read_recipe() | {"shares": {"en": 0.05, "mt": 0.05}, "tokenizer": {"vocab_size": 600}}
+    recipe["base"] = [stage | {"passes": 1} for stage in recipe["base"]]
     recipe["model"] |= {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1}
     recipe["model"] |= {"intermediate_size": 64}
     recipe["sft"] |= {"languages": ["mt"], "per_device_train_batch_size": 64}
