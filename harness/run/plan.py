@@ -15,6 +15,7 @@ from ..api.suite import Suite, SuiteOptions, Task
 from ..config.run_config import JudgeConfig, RunConfig, SystemConfig
 from ..config.server_config import ApiKey, SystemServer
 from ..errors import DataError
+from ..extras import missing_extra
 from ..models.sources import ModelSource, check_adapter, find_model, model_names
 from ..models.tuning import Tuning, read_tuning
 from ..store.fingerprint import digest
@@ -119,6 +120,8 @@ class Plan:
                 self._tasks[key] = task
             except DataError as error:
                 self._tasks[key] = error
+            except ModuleNotFoundError as error:
+                raise missing_extra(error, f"suite {suite!r}") or error from error
         found = self._tasks[key]
         if isinstance(found, DataError):
             raise found
