@@ -24,7 +24,7 @@ TRAINING = {
     "languages": ["en"],
     "policy": {"name": "base", "model": "croco-nano"},
     "prompts": {"corpus": "locale"},
-    "scorers": ["reference"],
+    "scorers": [{"name": "reference"}],
 }
 
 Command = Callable[..., subprocess.CompletedProcess]
