@@ -171,6 +171,16 @@ def test_every_library_of_an_extra_can_be_told_from_its_name():
     assert known == {extra: declared[extra] for extra in known}
 
 
+NAMED_FILE = re.compile(rf"`((?:{'|'.join((*PACKAGES, 'tests', 'docs', 'configs', 'benchmarks'))})/[\w./-]*)`")
+
+
+@pytest.mark.parametrize("document", ["docs/design.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_document_names_is_there(document: str):
+    named = NAMED_FILE.findall((ROOT / document).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    assert not [x for x in named if not (ROOT / x).exists()]
+
+
 def _tracked() -> list[Path]:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")

@@ -1,7 +1,7 @@
 """Structured suites whose data are published: which lm-eval task and which data set serve each language, as data.
 
-A suite is one YAML file: see ``hub/belebele.yaml``. The prompts are those of the lm-eval task; how rows are fetched,
-pinned and checked is ``sources``.
+A suite is one YAML file, such as ``belebele.yaml``. The prompts are those of the lm-eval task; ``dataset`` fetches,
+pins and checks the rows.
 """
 
 from __future__ import annotations
