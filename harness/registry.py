@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from .errors import UserError
+from .extras import missing_extra
 
 SINGULAR = {
     "suites": "suite",
@@ -52,6 +53,8 @@ def load(kind: str, name: str) -> Any:
     try:
         return entry.load()
     except (ImportError, AttributeError) as error:
+        if missing := missing_extra(error, f"{SINGULAR[kind]} {name!r}", name):
+            raise missing from error
         package = entry.dist.name if entry.dist else "an unknown package"
         raise UserError(
             f"{SINGULAR[kind]} {name!r} of {package} can't be imported ({entry.value}): {error}."

@@ -8,19 +8,17 @@ is asked or paid for twice, and a panel can be added to a run that was judged lo
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..harness.api.judge import NO_ANSWER, Case, Judge, JudgeContext, JudgingCell, Ruling, Rulings
-from ..harness.api.records import VERDICT_VALUE, AnswerPair, Item, Judgment, Order, Verdict
-from ..harness.config.options import parse_options
+from ..harness.api.records import AnswerPair, Item, Judgment, Order, Preference, Verdict, preference_of
+from ..harness.config.strict import Strict, parse_options
 from ..harness.errors import JudgeError, UserError
 from ..harness.registry import did_you_mean
 from ..harness.store.fingerprint import differing
@@ -29,15 +27,12 @@ from ..harness.store.run_directory import CellFolder, RunDirectory
 
 VERSION = "1"
 SILENT = "has nothing to say about this item"
-INCOMPLETE = "an order was not judged"
 _EQUAL = 1e-9
 _DECIMALS = 6
 
 
-class PanelOptions(BaseModel):
+class PanelOptions(Strict):
     """Who sits on the panel and how its members are joined. Documented in docs/judges.md."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     judges: list[Annotated[str, Field(min_length=1)]] = Field(min_length=2)
     join: Literal["mean", "majority"] = "mean"
@@ -55,18 +50,6 @@ class PanelOptions(BaseModel):
     def wanted(self) -> int:
         """How many members must have a preference."""
         return self.minimum or len(self.judges)
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What one member thinks of one item, all its orders joined: a preference in [0, 1], or why there is none."""
-
-    preference: float | None
-    unscored: str | None = None
-
-    @property
-    def verdict(self) -> Verdict | None:
-        return None if self.preference is None else verdict_of(self.preference)
 
 
 class PanelJudge(Judge):
@@ -111,8 +94,8 @@ class PanelJudge(Judge):
                 continue
             for name, folder in folders.items():
                 self._check_settings(name, folder, cell)
-            opinions = {name: _opinions(folder) for name, folder in folders.items()}
-            yield [Ruling(case, self._judgment(case.pair.item, opinions)) for case in group]
+            preferences = {name: _preferences(folder) for name, folder in folders.items()}
+            yield [Ruling(case, self._judgment(case.pair.item, preferences)) for case in group]
         if waiting:
             cells = ", ".join(f"{name} ({n} {'cell' if n == 1 else 'cells'})" for name, n in waiting.items())
             raise JudgeError(
@@ -120,9 +103,9 @@ class PanelJudge(Judge):
                 "let its members finish, then run the same command again."
             )
 
-    def _judgment(self, item: Item, opinions: Mapping[str, Mapping[str, Opinion]]) -> Judgment:
-        members = {x: found.get(item.item_id, Opinion(None, SILENT)) for x, found in opinions.items()}
-        known = [x.preference for x in members.values() if x.preference is not None]
+    def _judgment(self, item: Item, preferences: Mapping[str, Mapping[str, Preference]]) -> Judgment:
+        members = {x: found.get(item.item_id, Preference(None, SILENT)) for x, found in preferences.items()}
+        known = [x.value for x in members.values() if x.value is not None]
         verdict: Verdict | None = None
         preference: float | None = None
         unscored = None if len(known) >= self._options.wanted else self._shortage(members.values(), len(known))
@@ -138,7 +121,7 @@ class PanelJudge(Judge):
         kept = json.dumps(details, ensure_ascii=False)
         return Judgment(item.item_id, item.source_id, item.task, "unordered", verdict, unscored, kept, preference)
 
-    def _shortage(self, members: Iterable[Opinion], n_known: int) -> str:
+    def _shortage(self, members: Iterable[Preference], n_known: int) -> str:
         """Why an item is unscored. If members were asked and never answered, it is open to be judged again."""
         reason = f"{n_known} of {len(self._members)} members have a preference, {self._options.wanted} are wanted"
         unanswered = any((x.unscored or "").startswith(NO_ANSWER) for x in members)
@@ -177,36 +160,20 @@ def majority(verdicts: Sequence[Verdict]) -> Verdict:
     return verdict if 2 * n > len(verdicts) else "tie"
 
 
-def join_orders(judgments: Sequence[Judgment], n_orders: int) -> Opinion:
-    """The mean over the orders of an item; unscored as soon as one of them is, or is not there."""
-    if reason := next((x.unscored for x in judgments if x.unscored), None):
-        return Opinion(None, reason)
-    values = [_value(x) for x in judgments]
-    known = [x for x in values if x is not None]
-    if len(known) < n_orders:
-        return Opinion(None, INCOMPLETE)
-    return Opinion(fmean(known))
-
-
-def _value(judgment: Judgment) -> float | None:
-    if judgment.preference is not None and math.isfinite(judgment.preference):
-        return judgment.preference
-    return None if judgment.verdict is None else VERDICT_VALUE[judgment.verdict]
-
-
-def _opinions(folder: CellFolder) -> dict[str, Opinion]:
+def _preferences(folder: CellFolder) -> dict[str, Preference]:
+    """What a member thinks of each item of a cell."""
     by_item: dict[str, list[Judgment]] = defaultdict(list)
     for x in read_records(folder.path / "judgments.parquet", Judgment):
         by_item[x.item_id].append(x)
     n_orders = folder.seal_info().get("orders_per_item", 1)
-    return {item: join_orders(found, n_orders) for item, found in by_item.items()}
+    return {item: preference_of(found, n_orders) for item, found in by_item.items()}
 
 
 def _folder(run: RunDirectory, member: str, cell: JudgingCell) -> CellFolder:
     return run.judgments(member, cell.candidate, cell.reference, cell.suite, cell.language)
 
 
-def _as_detail(opinion: Opinion) -> dict[str, Any]:
-    if opinion.preference is None:
-        return {"unscored": opinion.unscored}
-    return {"verdict": opinion.verdict, "preference": round(opinion.preference, _DECIMALS)}
+def _as_detail(preference: Preference) -> dict[str, Any]:
+    if preference.value is None:
+        return {"unscored": preference.unscored}
+    return {"verdict": verdict_of(preference.value), "preference": round(preference.value, _DECIMALS)}

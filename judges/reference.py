@@ -22,8 +22,7 @@ from ..harness.api.judge import Case, Judge, Ruling, Rulings
 from ..harness.api.records import AnswerPair, Judgment, Order, Verdict
 from ..harness.errors import UserError
 from ..harness.store.run_directory import RunDirectory
-from ..harness.text.answers import repetition, strip_reasoning
-from ..harness.text.langid import is_in_language
+from ..harness.text.answers import Answer, repetition
 
 VERSION = "3"
 TIE_BAND = 0.02
@@ -87,12 +86,12 @@ def assess(answer: str, facts: Sequence[Sequence[str]], ordered: bool, language:
 
     Reasoning before the answer (``<think>...</think>``) is no part of it.
     """
-    answer = strip_reasoning(answer)
-    text = _fold(answer)
+    shown = Answer("", answer)
+    text = _fold(shown.visible)
     found = [_position(text, x) for x in facts]
     stated = _longest_rising([x for x in found if x is not None]) if ordered else sum(x is not None for x in found)
     share = stated / len(facts)
-    in_language = is_in_language(answer, language)
+    in_language = shown.is_in(language)
     repeated = repetition(text)
     quality = 0.0 if in_language is False else share * (1 - repeated)
     return Assessment(round(share, 6), in_language, round(repeated, 6), round(quality, 6))

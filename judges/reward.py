@@ -21,11 +21,10 @@ from pydantic import Field, model_validator
 from ..harness.api.backend import RewardModel
 from ..harness.api.judge import Case, Judge, Ruling, Rulings
 from ..harness.api.records import AnswerPair, Judgment, Order, Verdict
-from ..harness.config.options import parse_options
+from ..harness.config.strict import parse_options
 from ..harness.models.reward import RewardModelOptions
 from ..harness.models.sources import ModelSource
 from ..harness.store.run_directory import RunDirectory
-from ..harness.text.answers import strip_reasoning
 
 VERSION = "1"
 TOO_LONG = "too long for the model"
@@ -154,9 +153,9 @@ def sigmoid(x: float) -> float:
 
 
 def _texts(pair: AnswerPair) -> tuple[Text, Text]:
-    """What is scored: the candidate's answer and the reference's, without the reasoning before them."""
-    prompt = pair.item.prompt
-    return (prompt, strip_reasoning(pair.candidate)), (prompt, strip_reasoning(pair.reference))
+    """What is scored: the candidate's answer and the reference's, as a reader sees them."""
+    candidate, reference = pair.answers
+    return (pair.item.prompt, candidate.visible), (pair.item.prompt, reference.visible)
 
 
 def _why_unscored(reward: float | None) -> str | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from croco_eval.harness.extras import EXTRA_OF
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("harness", "tasks", "judges", "training", "reports")
@@ -66,6 +70,115 @@ def test_file_and_its_functions_are_short(file):
     functions = [x for x in ast.walk(ast.parse(text)) if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = {x.name: x.end_lineno - x.lineno + 1 for x in functions if x.end_lineno - x.lineno >= LONGEST_FUNCTION}
     assert not long
+
+
+MAY_USE = {
+    "harness": (),
+    "harness/backends": ("run",),
+    "harness/backends/vllm_generate.py": ("run", "vllm"),
+    "harness/backends/vllm_load.py": ("vllm",),
+    "harness/backends/vllm_rewards.py": ("vllm",),
+    "harness/calls/offline.py": ("vllm",),
+    "harness/models": ("run",),
+    "harness/run": ("run",),
+    "judges": (),
+    "reports": (),
+    "tasks": ("run",),
+    "training": ("run", "train"),
+    "training/nano/packed.py": ("run",),
+    "training/nano/shipped.py": ("run",),
+}
+"""Folder or file -> the extras whose libraries it may import; the longest path counts. All may use the core's."""
+
+
+def _declared() -> dict[str, set[str]]:
+    """Group of dependencies (``core``, or an extra without the extras it includes) -> normalised distributions."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = {"core": project["dependencies"], **project["optional-dependencies"]}
+    return {
+        group: {_normal(re.split(r"[\[<>=, ]", x)[0]) for x in wanted if not x.startswith("croco-eval[")}
+        for group, wanted in groups.items()
+    }
+
+
+def _normal(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")
+
+
+def _distribution(module: str) -> str:
+    """The distribution that a top-level module belongs to; one that isn't installed is taken to have its name."""
+    return _normal(_distributions().get(module, [module])[0])
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(packages_distributions())
+
+
+@cache
+def _imports() -> dict[str, set[str]]:
+    """Source file -> distributions that it imports anywhere, in functions too."""
+    found: dict[str, set[str]] = {}
+    for file in SOURCES:
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {x.module for x in nodes if isinstance(x, ast.ImportFrom) and x.level == 0 and x.module}
+        tops = {x.partition(".")[0] for x in modules} - sys.stdlib_module_names - {"croco_eval"}
+        found[file.relative_to(ROOT).as_posix()] = {_distribution(x) for x in tops}
+    return found
+
+
+def _undeclared(imports: dict[str, set[str]], declared: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Source file -> what it imports although neither the core nor an extra it may use declares it."""
+    lost = {}
+    for file, used in imports.items():
+        extras = MAY_USE[max((x for x in MAY_USE if f"{file}/".startswith(f"{x}/")), key=len)]
+        if missing := used.difference(declared["core"], *(declared[x] for x in extras)):
+            lost[file] = missing
+    return lost
+
+
+def test_every_imported_distribution_is_declared_where_it_is_used():
+    assert not _undeclared(_imports(), _declared())
+
+
+@pytest.mark.parametrize(
+    ("group", "distribution", "file"),
+    [
+        ("core", "pyarrow", "harness/store/parquet.py"),
+        ("run", "safetensors", "training/nano/packed.py"),
+        ("run", "scikit-learn", "tasks/published/euroeval/yaml/metrics.py"),
+        ("train", "trl", "training/trainers/dpo.py"),
+        ("vllm", "vllm", "harness/backends/vllm_load.py"),
+    ],
+)
+def test_a_distribution_that_is_not_declared_is_found(group: str, distribution: str, file: str):
+    declared = _declared()
+    declared[group].remove(distribution)
+    assert distribution in _undeclared(_imports(), declared)[file]
+
+
+def test_every_declared_distribution_is_used():
+    used = set().union(*_imports().values())
+    assert not set().union(*(_declared()[x] for x in ("core", "run", "train", "vllm"))) - used
+
+
+def test_every_library_of_an_extra_can_be_told_from_its_name():
+    declared = _declared()
+    known = {
+        extra: {_distribution(x) for x, of in EXTRA_OF.items() if of == extra} for extra in ("run", "train", "vllm")
+    }
+    assert known == {extra: declared[extra] for extra in known}
+
+
+NAMED_FILE = re.compile(rf"`((?:{'|'.join((*PACKAGES, 'tests', 'docs', 'configs', 'benchmarks'))})/[\w./-]*)`")
+
+
+@pytest.mark.parametrize("document", ["docs/design.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_document_names_is_there(document: str):
+    named = NAMED_FILE.findall((ROOT / document).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    assert not [x for x in named if not (ROOT / x).exists()]
 
 
 def _tracked() -> list[Path]:

@@ -6,10 +6,13 @@ Everything that is stored in a run directory is one of these, one column per fie
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
+
+from ..text.answers import Answer
 
 MetricKind = Literal["binary", "bounded", "continuous"]
 Verdict = Literal["candidate", "tie", "reference"]
@@ -111,6 +114,11 @@ class AnswerPair:
     candidate: str
     reference: str
 
+    @property
+    def answers(self) -> tuple[Answer, Answer]:
+        """The candidate's answer and the reference's, as a reader sees them."""
+        return Answer(self.item.item_id, self.candidate), Answer(self.item.item_id, self.reference)
+
 
 @dataclass(frozen=True)
 class Judgment:
@@ -176,7 +184,7 @@ class Signature:
     @classmethod
     def parse(cls, text: str) -> Signature:
         """From its written form."""
-        pairs = (x.partition(":") for x in text.split("|")) if text else ()
+        pairs = (x.partition(":") for x in re.split(r"\|(?=[^|:]*:)", text)) if text else ()
         return cls(tuple((k, v) for k, _, v in pairs))
 
     def __str__(self) -> str:

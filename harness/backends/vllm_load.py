@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ModelError
+from ..extras import missing_extra
 from .hf_load import first_line
 
 _MEMORY_WORDS = ("memory", "engine core", "enginecore")
 
 
 def load_llm(model: str, **options: Any) -> Any:
-    """vLLM's ``LLM`` with these options. Raises ModelError if vLLM is not there or can't use the model."""
+    """vLLM's ``LLM`` with these options. Raises UserError without vLLM, ModelError if it can't use the model."""
     try:
         from vllm import LLM  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise ModelError(f"vLLM can't be imported ({error}); install it: pip install 'croco-eval[vllm]'.") from error
+        broken = ModelError(f"vLLM can't be imported ({error}).")
+        raise missing_extra(error, "backend 'vllm'") or broken from error
     try:
         return LLM(model=model, **options)
     except Exception as error:  # vLLM raises many kinds; each means that this model can't be had

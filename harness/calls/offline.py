@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import CrocoError, ModelError
+from ..extras import missing_extra
 from .ledger import Ledger
 from .messages import LOGPROB_TAIL, TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome, Token
 
@@ -32,9 +33,8 @@ class VllmEngine:
         try:
             from vllm import LLM  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise ModelError(
-                f"vLLM can't be imported ({error}); install it: pip install 'croco-eval[vllm]'."
-            ) from error
+            broken = ModelError(f"vLLM can't be imported ({error}).")
+            raise missing_extra(error, "engine vllm") or broken from error
         try:
             self._llm: Any = LLM(model=model, **options)
         except (ValueError, TypeError, OSError, RuntimeError) as error:

@@ -37,11 +37,17 @@ def _languages() -> tuple[list[str], list[list[str]]]:
 
 
 def _registered(kind: str) -> tuple[list[str], list[list[str]]]:
+    from rich.markup import escape
+
     from .. import registry
+    from ..errors import UserError
 
     rows = []
     for name in registry.names(kind):
-        found = registry.load(kind, name)
-        text = getattr(found, "description", None) or (getattr(found, "__doc__", None) or "").strip()
-        rows.append([name, text.splitlines()[0] if text else ""])
+        try:
+            found = registry.load(kind, name)
+            text = getattr(found, "description", None) or (getattr(found, "__doc__", None) or "").strip()
+        except UserError as error:  # an extra that isn't installed, or somebody's broken plug-in
+            text = str(error)
+        rows.append([name, escape(text.splitlines()[0] if text else "")])
     return ["name", "what it is"], rows

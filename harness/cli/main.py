@@ -9,6 +9,7 @@ import warnings
 
 from .. import registry
 from ..errors import CrocoError
+from ..extras import error_of_command
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -45,11 +46,13 @@ def main() -> None:
             from .app import build_app
 
             build_app()(args=arguments)
-    except CrocoError as error:
-        if verbose:
+    except (CrocoError, ModuleNotFoundError) as error:
+        command = next((x for x in arguments if not x.startswith("-")), "")
+        shown = error_of_command(error, command)
+        if verbose or shown is None:
             raise
-        sys.stderr.write(f"croco-eval: {error}\n")
-        sys.exit(error.exit_code)
+        sys.stderr.write(f"croco-eval: {shown}\n")
+        sys.exit(shown.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("croco-eval: interrupted; the same command goes on from here.\n")
         sys.exit(130)

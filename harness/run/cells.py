@@ -112,7 +112,7 @@ def _run_cell(plan: Plan, run: RunDirectory, cell: Cell, base: LoadedBase, progr
     signature = score_signature(task, cell.suite, system.config.chat_template, seed)
     info = {
         "fingerprint": fingerprint,
-        "signature": signature,
+        "signature": str(signature),
         "n_items": len(result.items),
         "estimators": dict(result.estimators),
     }

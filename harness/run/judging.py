@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..api.judge import NO_ANSWER, Case, Judge, JudgingCell, Ruling
-from ..api.records import AnswerPair, Generation, Item, Judgment, Order
+from ..api.records import AnswerPair, Generation, Item, Judgment, Order, Signature
 from ..errors import BudgetSpent, CrocoError, StoreError
 from ..store.files import write_json
 from ..store.fingerprint import digest
 from ..store.parquet import read_records
 from ..store.run_directory import CellFolder, RunDirectory, begin_or_refuse
+from ..text.answers import answers_of
 from .plan import judge_signature
 from .progress import JudgingProgress
 
@@ -202,10 +203,8 @@ class _Docket:
         }
         what = f"the judging of {cell.candidate} by {cell.judge} ({cell.suite}, {cell.language})"
         begin_or_refuse(folder, fingerprint, what, "give the judge another name")
-        return {
-            "fingerprint": fingerprint,
-            "signature": judge_signature(cell.judge, identity, candidate["signature"]),
-        }
+        signature = judge_signature(cell.judge, identity, Signature.parse(candidate["signature"]))
+        return {"fingerprint": fingerprint, "signature": str(signature)}
 
 
 class _Guess:
@@ -244,14 +243,9 @@ def _judgments_of(run: RunDirectory, cell: JudgingCell) -> CellFolder:
 def _answer_pairs(run: RunDirectory, cell: JudgingCell) -> list[AnswerPair]:
     """Items both systems answered, with the two answers, in the candidate's order."""
     candidate, reference = (run.cell(x, cell.suite, cell.language) for x in (cell.candidate, cell.reference))
-    own, other = _answers(candidate), _answers(reference)
+    own, other = (answers_of(read_records(x.path / "generations.parquet", Generation)) for x in (candidate, reference))
     return [
-        AnswerPair(x, cell.language, own[x.item_id], other[x.item_id])
+        AnswerPair(x, cell.language, own[x.item_id].text, other[x.item_id].text)
         for x in read_records(candidate.path / "items.parquet", Item)
         if x.item_id in own and x.item_id in other
     ]
-
-
-def _answers(cell: CellFolder) -> dict[str, str]:
-    rows = read_records(cell.path / "generations.parquet", Generation)
-    return {x.item_id: x.text for x in rows if x.index == 0 and x.text is not None}

@@ -11,10 +11,12 @@ from typing import Any
 from .. import registry
 from ..api.backend import ModelSpec
 from ..api.judge import Judge, JudgeContext
+from ..api.records import Signature
 from ..api.suite import Suite, SuiteOptions, Task
 from ..config.run_config import JudgeConfig, RunConfig, SystemConfig
 from ..config.server_config import ApiKey, SystemServer
 from ..errors import DataError
+from ..extras import missing_extra
 from ..models.sources import ModelSource, check_adapter, find_model, model_names
 from ..models.tuning import Tuning, read_tuning
 from ..store.fingerprint import digest
@@ -119,6 +121,8 @@ class Plan:
                 self._tasks[key] = task
             except DataError as error:
                 self._tasks[key] = error
+            except ModuleNotFoundError as error:
+                raise missing_extra(error, f"suite {suite!r}") or error from error
         found = self._tasks[key]
         if isinstance(found, DataError):
             raise found
@@ -220,8 +224,8 @@ def cell_fingerprint(system: System, suite: str, language: str, task: Task, seed
     }
 
 
-def score_signature(task: Task, suite: str, chat_template: bool, seed: int) -> str:
-    """How a score came about, in one line, the same for every system it may be compared with."""
+def score_signature(task: Task, suite: str, chat_template: bool, seed: int) -> Signature:
+    """How a score came about, the same for every system it may be compared with."""
     i = task.identity
     parts = {
         "suite": suite,
@@ -233,9 +237,9 @@ def score_signature(task: Task, suite: str, chat_template: bool, seed: int) -> s
         "seed": seed,
         "croco-eval": package_version(),
     }
-    return "|".join(f"{k}:{v}" for k, v in parts.items())
+    return Signature.of(parts)
 
 
-def judge_signature(judge: str, identity: dict[str, Any], task_signature: str) -> str:
+def judge_signature(judge: str, identity: dict[str, Any], of_answers: Signature) -> Signature:
     """How a preference came about: the judge, and how the answers did."""
-    return f"judge:{judge}|judge-id:{digest(identity)}|{task_signature}"
+    return Signature.of({"judge": judge, "judge-id": digest(identity)}) + of_answers

@@ -6,9 +6,10 @@ from hashlib import sha256
 
 from ...harness.api.records import AnswerPair, Order
 from ...harness.text.languages import LANGUAGES
+from ...harness.text.templates import fill
 from .options import LlmOptions
-from .prompt import Prompt, fill, load_prompt
-from .sanitize import shown_answer, shown_text
+from .prompt import Prompt, load_prompt
+from .sanitize import shown_text
 
 Messages = tuple[tuple[str, str], ...]
 
@@ -32,9 +33,9 @@ def render(pair: AnswerPair, order: Order, options: LlmOptions, seed: int) -> Me
     a system against itself gets exactly one half.
     """
     prompt = prompt_for(pair.language, options)
-    answers = (pair.candidate, pair.reference) if order == "candidate_first" else (pair.reference, pair.candidate)
+    answers = pair.answers if order == "candidate_first" else reversed(pair.answers)
     question, _ = shown_text(pair.item.prompt)
-    shown = [shown_answer(x, options.max_answer_chars) for x in answers]
+    shown = [shown_text(x.visible, options.max_answer_chars) for x in answers]
     mark = _mark(seed, pair.item.item_id, (question, *(text for text, _ in shown)))
     parts = [_section(prompt.question, question, mark)]
     for label, (text, is_cut) in zip((prompt.answer_a, prompt.answer_b), shown, strict=True):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from ...harness.text.answers import strip_reasoning
-
 _FLAG = "\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f"  # the flags of Wales, Scotland and England are spelled so
 _HIDDEN = re.compile(
     f"(?P<flag>{_FLAG})"
@@ -35,11 +33,6 @@ def shown_text(text: str, limit: int | None = None) -> tuple[str, bool]:
     text = _HIDDEN.sub(_written_out, text)
     text = _SPECIAL_TOKEN.sub(lambda x: f"{x[0]}\\", text)
     return _VERDICT_TAG.sub(r"[\\[", text), is_cut
-
-
-def shown_answer(text: str, limit: int | None = None) -> tuple[str, bool]:
-    """As ``shown_text``, without the reasoning before the answer."""
-    return shown_text(strip_reasoning(text), limit)
 
 
 def _written_out(match: re.Match[str]) -> str:

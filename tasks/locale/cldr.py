@@ -145,11 +145,6 @@ def full_date(day: date, language: str) -> str:
     return format_date(day, "full", locale(language))
 
 
-def long_date(day: date, language: str) -> str:
-    """A date in CLDR's long form, without the weekday."""
-    return format_date(day, "long", locale(language))
-
-
 _ARTICLES = {
     "en": r"the ",
     "fr": r"(les? |la |l[’'])",

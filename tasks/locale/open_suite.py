@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...harness.api.records import Item
 from ...harness.api.suite import SuiteOptions
 from ...harness.text.languages import LANGUAGES
 from ..open_ended.prompt_task import PromptTask
-from . import cldr
-from .open_items import OpenItem, build_open_items, open_families_in
+
+if TYPE_CHECKING:
+    from .open_items import OpenItem
 
 DEFAULT_SIZE = 20
 """Prompts of each family, unless the config sets a limit."""
@@ -30,9 +31,12 @@ class LocaleOpenSuite:
 
     def load(self, language: str, options: SuiteOptions) -> PromptTask:
         """``limit`` is the number of prompts of each family."""
+        from .cldr import cldr_version
+        from .open_items import build_open_items, open_families_in
+
         size = options.limit or DEFAULT_SIZE
         items = [x for f in open_families_in(language) for x in build_open_items(f, language, size, options.seed)]
-        return PromptTask([_record(x) for x in items], f"{VERSION}+{cldr.cldr_version()}", options.seed)
+        return PromptTask([_record(x) for x in items], f"{VERSION}+{cldr_version()}", options.seed)
 
 
 def _record(item: OpenItem) -> Item:

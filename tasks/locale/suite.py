@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from ...harness.api.suite import SuiteOptions
 from ...harness.errors import DataError
 from ...harness.text.languages import LANGUAGES
-from . import cldr
-from .items import families_in
 
 if TYPE_CHECKING:
     from ..lm_eval.adapter import LmEvalTask
@@ -33,6 +31,8 @@ class LocaleSuite:
     def load(self, language: str, options: SuiteOptions) -> LmEvalTask:
         """``limit`` is the number of items of each family."""
         from ..lm_eval.adapter import LmEvalTask, ScorePolicy, TaskSpec, task_manager
+        from .cldr import cldr_version
+        from .items import families_in
 
         families = families_in(language)
         if not families:
@@ -41,7 +41,7 @@ class LocaleSuite:
         return LmEvalTask(
             task_manager(Path(__file__).parent / "yaml"),
             {x: TaskSpec(f"locale_{x}", {"dataset_kwargs": settings}) for x in families},
-            version=f"{VERSION}+{cldr.cldr_version()}",
+            version=f"{VERSION}+{cldr_version()}",
             limit=None,
             few_shot=options.few_shot,
             language=language,

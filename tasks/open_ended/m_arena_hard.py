@@ -14,7 +14,7 @@ from .prompt_task import PromptTask
 
 VERSION = "2.1"
 DATASET = "CohereLabs/m-ArenaHard-v2.1"
-LANGUAGES = ("da", "de", "en", "es", "fr", "it", "nl", "cy", "ga", "gl", "mt")
+STUDY_LANGUAGES = ("da", "de", "en", "es", "fr", "it", "nl", "cy", "ga", "gl", "mt")
 _COLUMNS = ("question_id", "category", "subcategory", "prompt", "language")
 
 
@@ -26,7 +26,7 @@ class MArenaHardSuite:
 
     def languages(self, options: SuiteOptions) -> tuple[str, ...]:
         """The 11 of the study; with local files, those that have one."""
-        return tuple(x for x in LANGUAGES if self._is_covered(x, options))
+        return tuple(x for x in STUDY_LANGUAGES if self._is_covered(x, options))
 
     def _is_covered(self, language: str, options: SuiteOptions) -> bool:
         local = local_files(options.data_root, options.name, "", language)

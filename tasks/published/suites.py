@@ -1,4 +1,4 @@
-"""Suites that are lm-eval's own tasks, one file each: which task and which data set serve a language."""
+"""Suites from the hub, one file each: which lm-eval task and which data set serve a language."""
 
 from pathlib import Path
 
@@ -15,4 +15,5 @@ m_hellaswag = HubSuite(_FOLDER / "m-hellaswag.yaml")
 m_mmlu = HubSuite(_FOLDER / "m-mmlu.yaml")
 mgsm = HubSuite(_FOLDER / "mgsm.yaml")
 multiblimp = HubSuite(_FOLDER / "multiblimp.yaml")
+sib200 = HubSuite(_FOLDER / "sib200" / "datasets.yaml")
 xnli = HubSuite(_FOLDER / "xnli.yaml")

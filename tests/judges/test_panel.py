@@ -20,7 +20,7 @@ from croco_eval.harness.run.plan import make_judges
 from croco_eval.harness.run.progress import JudgingProgress
 from croco_eval.harness.store.parquet import read_records
 from croco_eval.harness.store.run_directory import RunDirectory
-from croco_eval.judges.panel import Opinion, PanelJudge, join_orders, majority, verdict_of
+from croco_eval.judges.panel import PanelJudge, majority, verdict_of
 from helpers.judged_run import make_run
 from helpers.scripted_server import Act, Body, ScriptedServer, longer_wins, refuse, say, texts, verdict
 from hypothesis import given
@@ -247,22 +247,6 @@ def test_a_majority_is_more_than_half_and_the_same_from_both_sides(verdicts: lis
     counts = {x: verdicts.count(x) for x in VERDICTS}
     assert found == next((x for x in VERDICTS if counts[x] > len(verdicts) / 2), "tie")
     assert majority([FLIPPED[x] for x in verdicts]) == FLIPPED[found]
-
-
-@pytest.mark.parametrize(
-    ("found", "n_orders", "expected"),
-    [
-        ([judgment("candidate")], 1, Opinion(1.0)),
-        ([judgment("tie"), judgment("reference")], 2, Opinion(0.25)),
-        ([judgment("candidate", preference=0.7), judgment("candidate", preference=0.9)], 2, Opinion(0.8)),
-        ([judgment("candidate"), judgment(None, unscored="reply cut off")], 2, Opinion(None, "reply cut off")),
-        ([judgment("candidate")], 2, Opinion(None, "an order was not judged")),
-    ],
-)
-def test_a_members_orders_are_joined_before_anything_else(found, n_orders, expected: Opinion):
-    joined = join_orders(found, n_orders)
-    assert joined.unscored == expected.unscored
-    assert joined.preference == (None if expected.preference is None else pytest.approx(expected.preference))
 
 
 def test_a_preference_is_a_tie_only_in_the_middle():

@@ -20,18 +20,19 @@ class Punkt:
         import nltk
         from huggingface_hub import is_offline_mode
 
-        if not _folder():
+        if not punkt_folder():
             if is_offline_mode():
                 raise DataError(f"it is not there and the network is switched off (HF_HUB_OFFLINE): {_UNSCORED}.")
             said = io.StringIO()
             nltk.download("punkt_tab", quiet=True, print_error_to=said)
-            if not _folder():
+            if not punkt_folder():
                 reason = " ".join(said.getvalue().replace("[nltk_data]", " ").split()) or "NLTK does not say why"
                 raise DataError(f"it can't be downloaded ({reason}): {_UNSCORED}.")
-        return f"in {_folder()}"
+        return f"in {punkt_folder()}"
 
 
-def _folder() -> str | None:
+def punkt_folder() -> str | None:
+    """The folder in which NLTK finds the model, or None."""
     import nltk
 
     try:

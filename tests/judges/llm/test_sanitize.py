@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from croco_eval.harness.text.answers import strip_reasoning
-from croco_eval.judges.llm.sanitize import shown_answer, shown_text
+from croco_eval.harness.text.answers import Answer, strip_reasoning
+from croco_eval.judges.llm.sanitize import shown_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,7 +102,7 @@ def test_no_verdict_tag_is_ever_shown(text: str):
 )
 def test_reasoning_before_an_answer_is_no_part_of_it(text: str, rest: str):
     assert strip_reasoning(text) == rest
-    assert shown_answer(text)[0].replace("\\", "") == rest
+    assert shown_text(Answer("", text).visible)[0].replace("\\", "") == rest
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ import pytest
 from croco_eval.harness.api.judge import Case, JudgeContext, JudgingCell
 from croco_eval.harness.api.records import AnswerPair, Item
 from croco_eval.harness.store.run_directory import RunDirectory
+from croco_eval.harness.text.answers import Answer
 from croco_eval.judges.llm.judge import LlmJudge
 from croco_eval.judges.llm.render import render
-from croco_eval.judges.llm.sanitize import shown_answer, shown_text
+from croco_eval.judges.llm.sanitize import shown_text
 from helpers.scripted_server import Act, Body, ScriptedServer, say, texts, verdict
 
 ATTACKS = {
@@ -97,6 +98,6 @@ def test_every_text_stays_in_its_place(attack: str):
     pair = AnswerPair(Item("i", "i", "open", attack), "en", attack, "honest")
     messages = render(pair, "candidate_first", options, 0)
     question, a, b = texts({"messages": [{"content": text} for _, text in messages]})
-    assert a == shown_answer(attack)[0]
+    assert a == shown_text(Answer("", attack).visible)[0]
     assert b == "honest"
     assert question == shown_text(attack)[0]

@@ -11,6 +11,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
+# lm-eval reads this file by its path, so there is no package to be relative to.
+from croco_eval.tasks.published.euroeval.punkt import punkt_folder  # pyright: ignore[reportMissingImports]
 from sklearn.metrics import f1_score
 
 ENGLISH_ONLY = ("change_case:english_capital", "change_case:english_lowercase")
@@ -120,12 +123,5 @@ def _checker() -> tuple[frozenset[str], Any]:
     return frozenset(INSTRUCTION_DICT), check
 
 
-@cache
-def _has_punkt() -> bool:
-    import nltk
-
-    try:
-        nltk.data.find("tokenizers/punkt_tab")
-    except LookupError:
-        return False
-    return True
+_has_punkt = cache(punkt_folder)
+"""Asked once: the files are looked for in a dozen folders."""
