@@ -17,11 +17,12 @@ from ..harness.store.parquet import write_records
 from .arms import Arm, choose_arms, in_waves, resolve_arms, scorers_for, teacher_of, with_adapter
 from .config import ScorerConfig, TrainConfig
 from .records import Answered, Candidate, Pair, Preference, Prompt, Reward
+from .scorers.base import make_scorer
 from .stages.folder import Stage
 from .stages.pair import pair_jobs, run_pair_jobs
 from .stages.prompts import load_prompts, read_preferences
 from .stages.sample import Say, sample
-from .stages.score import make_scorer, score
+from .stages.score import score
 from .stages.translate import translate
 
 STAGES = ("translate", "sample", "score", "pair", "reward", "sft", "dpo", "online-dpo", "grpo")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...harness.config.options import parse_options
 from ...judges.reference import VERSION, assess
-from ..stages.score import Outcome, Outcomes, Rated
+from .base import Outcome, Outcomes, Rated
 
 _BATCH = 256
 

@@ -20,7 +20,7 @@ from ...harness.backends.text import encode_pairs, token_batches
 from ...harness.config.options import parse_options
 from ...harness.errors import ModelError
 from ...harness.models.sources import find_model
-from ..stages.score import Outcomes, Rated
+from .base import Outcomes, Rated
 from .likelihood import AT_ONCE, CausalModel, CausalOptions
 from .reward_model import TOO_LONG
 

@@ -14,9 +14,9 @@ from ...harness.store.parquet import read_records, write_records
 from ..arms import Arm
 from ..config import TrainConfig
 from ..records import Candidate, Learned, Prompt, Reward
+from ..scorers.base import Rated
 from ..scorers.implicit import ImplicitScorer
 from ..stages.sample import Say
-from ..stages.score import Rated
 
 _PROMPTS, _ANSWERS = 96, 3
 _BATCH_TOKENS = 2048

@@ -14,7 +14,7 @@ import yaml
 from croco_eval.training.config import ScorerConfig, read_train_config
 from croco_eval.training.pipeline import Pipeline
 from croco_eval.training.records import Candidate, Prompt
-from croco_eval.training.stages.score import Rated, make_scorer
+from croco_eval.training.scorers.base import Rated, make_scorer
 from helpers.reward_models import save_reward_model
 
 
