@@ -37,13 +37,11 @@ def _run(
         show_plan(settings, stages, arms, say)
         return
     from ...harness.run.progress import RunProgress
-    from ..pipeline import Pipeline
-    from ..stages.pair_again import remember_jobs
+    from ..run import run
 
-    remember_jobs(config, settings)
     progress = RunProgress(console, len(stages), "stage")
     with progress.shown():
-        Pipeline(settings, say, progress.lane(0), arms, accelerate).run(stages)
+        run(settings, stages, say, progress.lane(0), arms, accelerate)
 
 
 Config = Annotated[Path, typer.Argument(help="Training config.")]
@@ -59,7 +57,7 @@ Accelerate = Annotated[
 @app.command("all")
 def everything(config: Config, arm: Arms = None, accelerate: Accelerate = None, dry_run: DryRun = False) -> None:
     """All stages that the config's arms need, in order. What is done is not done again."""
-    from ..pipeline import ALL
+    from ..plan import ALL
 
     _run(config, ALL, arm or (), accelerate, dry_run)
 
@@ -151,10 +149,7 @@ def pair(
             option = named[0].replace("_", "-")
             key = "seed" if option == "seed" else f"pair.{named[0]}"
             raise UserError(f"--{option} is for --scored files; in a training config it is {key}.")
-        if dry_run:
-            _run(config, ["pair"], arm or (), dry_run=True)
-        else:
-            _pair_of_config(config, arm or ())
+        _run(config, ["pair"], arm or (), dry_run=dry_run)
         return
     if dry_run or arm:
         raise UserError(f"{'--dry-run' if dry_run else '--arm'} is for a training config.")
@@ -175,20 +170,6 @@ def _check_known(option: str, value: str | None, known: Sequence[str]) -> None:
 
     if value is not None and value not in known:
         raise UserError(f"--{option} {value!r} is none of {', '.join(known)}{did_you_mean(value, known) or '.'}")
-
-
-def _pair_of_config(config: Path, arms: Sequence[str]) -> None:
-    """The pair stage alone; it needs none of what the other stages import."""
-    from ..arms import choose_arms, resolve_arms
-    from ..config import read_train_config
-    from ..stages.pair import pair_jobs, run_pair_jobs
-    from ..stages.pair_again import remember_jobs
-    from ..stages.prompts import load_prompts
-
-    settings = read_train_config(config)
-    chosen = choose_arms(resolve_arms(settings, Path(settings.out or ".")), arms)
-    run_pair_jobs(pair_jobs(settings, chosen), lambda: load_prompts(settings), typer.echo)
-    remember_jobs(config, settings)
 
 
 def _pair_of_files(scored: list[Path], prompts: list[Path], out: Path, **rule: Any) -> None:
