@@ -16,11 +16,11 @@ from itertools import groupby
 from statistics import fmean
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..harness.api.judge import NO_ANSWER, Case, Judge, JudgeContext, JudgingCell, Ruling, Rulings
 from ..harness.api.records import VERDICT_VALUE, AnswerPair, Item, Judgment, Order, Verdict
-from ..harness.config.options import parse_options
+from ..harness.config.strict import Strict, parse_options
 from ..harness.errors import JudgeError, UserError
 from ..harness.registry import did_you_mean
 from ..harness.store.fingerprint import differing
@@ -34,10 +34,8 @@ _EQUAL = 1e-9
 _DECIMALS = 6
 
 
-class PanelOptions(BaseModel):
+class PanelOptions(Strict):
     """Who sits on the panel and how its members are joined. Documented in docs/judges.md."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     judges: list[Annotated[str, Field(min_length=1)]] = Field(min_length=2)
     join: Literal["mean", "majority"] = "mean"

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from ..harness.api.backend import RewardModel
 from ..harness.api.judge import Case, Judge, Ruling, Rulings
 from ..harness.api.records import AnswerPair, Judgment, Order, Verdict
-from ..harness.config.options import parse_options
+from ..harness.config.strict import parse_options
 from ..harness.models.reward import RewardModelOptions
 from ..harness.models.sources import ModelSource
 from ..harness.store.run_directory import RunDirectory

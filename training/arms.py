@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..harness.config.options import parse_options
+from ..harness.config.strict import parse_options
 from ..harness.errors import UserError
 from ..harness.registry import did_you_mean
 from .config import SECTIONS, ArmConfig, ScorerConfig, TrainConfig, TrainerName, TunerSettings

@@ -16,7 +16,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -26,9 +25,8 @@ from pydantic import (
 from ..errors import UserError
 from ..registry import did_you_mean, names
 from ..text.languages import resolve_languages
-from .options import JsonObject
 from .server_config import SystemServer
-from .strict import load_yaml, read_text, validate
+from .strict import JsonObject, Strict, load_yaml, read_text, validate
 
 _SHAPE = "a config is a mapping with at least name, systems and suites"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -43,11 +41,7 @@ def _is_commit(value: str) -> str:
 Commit = Annotated[str, AfterValidator(_is_commit)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GenerationSettings(_Strict):
+class GenerationSettings(Strict):
     """How answers to open-ended prompts are generated. Structured tasks bring their own settings."""
 
     max_new_tokens: int = Field(512, ge=1)
@@ -58,7 +52,7 @@ class GenerationSettings(_Strict):
     stop: list[str] = []
 
 
-class SystemConfig(_Strict):
+class SystemConfig(Strict):
     """What is evaluated: a base model, an optional LoRA adapter, a backend and generation settings.
 
     ``model`` is a packaged name, a local folder or a hub id; ``revision`` pins a hub id.
@@ -114,7 +108,7 @@ class SystemConfig(_Strict):
                 raise ValueError(f"backend openai has no weights here: leave {name} out")
 
 
-class SuiteConfig(_Strict):
+class SuiteConfig(Strict):
     """A suite: by name, or one's own lm-eval task (``task``, found under the config's ``task_path``).
 
     ``limit`` bounds the items of each of the suite's tasks; ``few_shot`` is None for the suite's own number;
@@ -128,7 +122,7 @@ class SuiteConfig(_Strict):
     options: dict[str, Any] = {}
 
 
-class JudgeConfig(_Strict):
+class JudgeConfig(Strict):
     """A judge by name; ``judge`` names the kind where it differs from the name, ``options`` are its own."""
 
     name: Name
@@ -192,7 +186,7 @@ def _one_per_checkpoint(system: SystemConfig, folder: Path) -> list[SystemConfig
 Share = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class StatisticsConfig(_Strict):
+class StatisticsConfig(Strict):
     """How systems are compared once all is known; may change in a finished run.
 
     ``margin`` is the loss that still counts as none, in the metric's units; ``margins`` replaces it by suite. ``tuned``
@@ -211,7 +205,7 @@ CONTRASTS = (("on_policy", "off_policy"), ("online", "offline"), ("dpo", "sft"),
 """Ways of tuning that are tested against each other: (candidate, reference)."""
 
 
-class ArmsConfig(_Strict):
+class ArmsConfig(Strict):
     """Which system stands for which way of tuning. May change in a finished run."""
 
     on_policy: str | None = None
@@ -238,7 +232,7 @@ class ArmsConfig(_Strict):
         return {**named, "dpo": dpo} if dpo else named
 
 
-class RunConfig(_Strict):
+class RunConfig(Strict):
     """A whole run. ``languages`` holds codes and group names; ``reference`` is a system's name.
     ``workers`` processes each load the models and share the cells: for small models on a CPU. ``data_root`` holds
     data sets as files, used instead of the hub; ``revisions`` pins data sets of the hub (id: commit)."""
@@ -301,8 +295,6 @@ class RunConfig(_Strict):
 
 
 class _JudgesAlone(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     judges: Annotated[list[JudgeConfig], Named, BeforeValidator(_shorthand), Field(min_length=1)]
 
 

@@ -7,20 +7,16 @@ import re
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ..errors import UserError
-from .options import JsonObject
+from .strict import JsonObject, Strict
 
 _MASK = "***"
 _SHORTEST_SECRET = 8  # below, a "key" is a placeholder such as EMPTY
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Price(_Strict):
+class Price(Strict):
     """Money per million tokens, in whatever currency the budget is in."""
 
     input: float = Field(ge=0)
@@ -30,7 +26,7 @@ class Price(_Strict):
         return (tokens_in * self.input + tokens_out * self.output) / 1e6
 
 
-class Budget(_Strict):
+class Budget(Strict):
     """What may be spent: ``money``, which needs a price, or ``tokens``, those sent and those received together."""
 
     money: float | None = Field(None, gt=0)
@@ -62,7 +58,7 @@ Address = Annotated[str, AfterValidator(_plain_address)]
 VariableName = Annotated[str, AfterValidator(_variable)]
 
 
-class ServerAccess(_Strict):
+class ServerAccess(Strict):
     """How an OpenAI-compatible server is called. ``timeout`` is seconds for one try of a call, from its begin to its
     last byte."""
 

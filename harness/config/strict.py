@@ -1,26 +1,50 @@
-"""Reading YAML strictly: an unknown key, a wrong type or a key that stands twice is an error with its line."""
+"""Strict settings: an unknown key, a wrong type or a repeated key is an error that names its place and its neighbour.
+
+``read_strict`` reads a YAML file as settings, ``parse_options`` the options of a judge, a suite or a scorer,
+``read_yaml`` a data file of the package.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ..errors import UserError
 from ..registry import did_you_mean
-from .options import section_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of true and false: in YAML 1.1 ``no`` (Norwegian) is not a word but false."""
+class Strict(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _mapping_without_repeats(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        raise ValueError("may hold only what JSON can hold") from None
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_json)]
+"""Options that are handed on to another library as they are."""
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML with the booleans of YAML 1.2, so that ``no`` is Norwegian, not false."""
+
+
+def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
         if key.value in seen:
@@ -48,6 +72,20 @@ def read_strict(path: Path, kind: type[Model], what: str) -> Model:
     return validate(kind, data, str(path), node)
 
 
+def read_yaml(file: Traversable) -> Any:
+    """What a YAML file of the package holds. Raises YAMLError."""
+    return _parse(file.read_text(encoding="utf-8"))[0]
+
+
+def _parse(text: str) -> tuple[Any, yaml.Node | None]:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        return None if node is None else loader.construct_document(node), node
+    finally:
+        loader.dispose()
+
+
 def read_text(path: Path, what: str = "config file") -> str:
     """The text of a file. Raises UserError if it is missing or can't be read."""
     try:
@@ -64,8 +102,7 @@ def load_yaml(text: str, source: str, shape: str) -> tuple[dict[str, Any], yaml.
     Raises UserError.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)
+        data, node = _parse(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""
@@ -84,7 +121,30 @@ def validate(
     try:
         return kind.model_validate(data, context={"folder": folder})
     except ValidationError as error:
-        raise UserError("\n".join(_explain(x, source, node, kind) for x in error.errors())) from None
+        raise UserError("\n".join(_explain_key(x, source, node, kind) for x in error.errors())) from None
+
+
+def parse_options(kind: type[Model], options: Mapping[str, Any], whose: str) -> Model:
+    """The options as a model of ``kind``. Raises UserError, one sentence per mistake; values are not repeated in it,
+    because a secret may have been put in the wrong place."""
+    try:
+        return kind.model_validate(dict(options))
+    except ValidationError as error:
+        raise UserError("\n".join(_explain_option(x, kind, whose) for x in error.errors())) from None
+
+
+def _explain_option(error: Any, kind: type[BaseModel], whose: str) -> str:
+    path = [str(x) for x in error["loc"]]
+    shown = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        known = section_of(kind, path[:-1]).model_fields
+        near = did_you_mean(path[-1], known) or f"; known: {', '.join(known)}."
+        return f"{whose} has no option {shown!r}{near}"
+    if error["type"] == "missing":
+        return f"{whose}: option {shown!r} is missing."
+    reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
+    where = f"option {shown!r}: " if shown else ""
+    return f"{whose}: {where}{reason[:1].lower()}{reason[1:]}."
 
 
 _WORDS = {
@@ -94,7 +154,7 @@ _WORDS = {
 }
 
 
-def _explain(error: Any, source: str, root: yaml.Node | None, kind: type[BaseModel]) -> str:
+def _explain_key(error: Any, source: str, root: yaml.Node | None, kind: type[BaseModel]) -> str:
     path = tuple(x for x in error["loc"] if isinstance(x, str | int))
     line = _line_of(root, path)
     where = f"{source}:{line}" if line else source
@@ -130,3 +190,12 @@ def _line_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:
         else:
             return line
     return line
+
+
+def section_of(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """The model in which a nested option stands."""
+    for name in path:
+        field = kind.model_fields.get(name)
+        annotations = (field.annotation, *get_args(field.annotation)) if field else ()
+        kind = next((x for x in annotations if isinstance(x, type) and issubclass(x, BaseModel)), kind)
+    return kind

@@ -5,18 +5,16 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..api.backend import ModelSpec, RewardModel
-from ..config.options import JsonObject
+from ..config.strict import JsonObject, Strict
 from ..errors import UserError
 from .sources import ModelSource, find_model
 
 
-class RewardModelOptions(BaseModel):
+class RewardModelOptions(Strict):
     """A sequence classifier with one logit. ``engine_options`` go to vLLM as they are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(min_length=1)
     revision: str | None = None

@@ -26,6 +26,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def seed_for(*parts: Any) -> int:
+    """A seed in [0, 2^63) from JSON-able parts: the same parts always give the same one."""
+    return int(digest(parts), 16) % 2**63
+
+
 def folder_digest(folder: Path) -> str:
     """Digest of the names and contents of all files below a folder, without hidden ones and a trainer's checkpoints."""
     parts = []

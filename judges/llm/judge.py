@@ -16,8 +16,8 @@ from ...harness.calls.engine import Caller, ChatEngine
 from ...harness.calls.ledger import Ledger
 from ...harness.calls.messages import ChatReply, ChatRequest, NoReply, Outcome
 from ...harness.calls.replies import ReplyLog
-from ...harness.config.options import parse_options
 from ...harness.config.server_config import ApiKey, ServerSettings
+from ...harness.config.strict import parse_options
 from ...harness.errors import UserError
 from ...harness.store.run_directory import RunDirectory
 from .options import NEUTRAL, LlmOptions

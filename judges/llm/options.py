@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from ...harness.config.options import JsonObject
 from ...harness.config.server_config import Address, Budget, Price, VariableName
+from ...harness.config.strict import JsonObject, Strict
 
 NEUTRAL = frozenset(
     {
@@ -21,10 +21,8 @@ NEUTRAL = frozenset(
 Text = Annotated[str, Field(min_length=1)]
 
 
-class LlmOptions(BaseModel):
+class LlmOptions(Strict):
     """What is asked of which model, how its verdict is read, and what may be spent. Documented in docs/judges.md."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Text
     engine: Literal["server", "vllm"] = "server"

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib.resources import files
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from ...harness.config.strict import Strict, read_yaml
 from ...harness.errors import JudgeError
 from ...harness.store.fingerprint import digest
 from .. import prompts
 
-_PLACEHOLDER = re.compile(r"\{(language_name|mark|n)\}")
 
-
-class Prompt(BaseModel):
+class Prompt(Strict):
     """One language's words. The file for English says what each key is for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     language: str
     system: str = Field(pattern=r"\{mark\}")
@@ -48,8 +44,7 @@ def load_prompt(language: str) -> Prompt:
     """The prompt in a language. Raises JudgeError if there is none or its file is not in order."""
     file = files(prompts) / f"{language}.yaml"
     try:
-        words = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-        prompt = Prompt.model_validate(words)
+        prompt = Prompt.model_validate(read_yaml(file))
     except FileNotFoundError:
         raise JudgeError(
             f"there is no judge prompt in {language!r}; set prompt_language: english to instruct the judge in English."
@@ -59,8 +54,3 @@ def load_prompt(language: str) -> Prompt:
     if prompt.language != language:
         raise JudgeError(f"judge prompt {language}.yaml says that it is in {prompt.language!r}.")
     return prompt
-
-
-def fill(words: str, **values: str) -> str:
-    """Words with their placeholders filled, in one pass: what is filled in is not looked at again."""
-    return _PLACEHOLDER.sub(lambda x: values.get(x[1], x[0]), words)

@@ -6,8 +6,9 @@ from hashlib import sha256
 
 from ...harness.api.records import AnswerPair, Order
 from ...harness.text.languages import LANGUAGES
+from ...harness.text.templates import fill
 from .options import LlmOptions
-from .prompt import Prompt, fill, load_prompt
+from .prompt import Prompt, load_prompt
 from .sanitize import shown_answer, shown_text
 
 Messages = tuple[tuple[str, str], ...]

@@ -31,7 +31,7 @@ from ...harness.api.records import GenerationRequest, Item, LikelihoodRequest, M
 from ...harness.api.suite import TaskResult
 from ...harness.errors import DataError, UserError
 from ...harness.registry import did_you_mean
-from ...harness.store.fingerprint import digest
+from ...harness.store.fingerprint import digest, seed_for
 from ..draw import draw
 
 _DEFAULT_NEW_TOKENS = 256
@@ -328,7 +328,7 @@ class ForwardingLM(LM):
             top_p=float(settings.get("top_p", 1.0)),
             top_k=int(settings.get("top_k", 0)),
             stop=(until,) if isinstance(until, str) else tuple(until),
-            seed=int(digest([item_id, index]), 16) % 2**63,
+            seed=seed_for(item_id, index),
         )
 
 

@@ -18,11 +18,12 @@ from ...harness.api.corpus import Document
 from ...harness.api.records import Item
 from ...harness.errors import UserError
 from ...harness.text.languages import LANGUAGES
+from ...harness.text.templates import fill_all
 from . import cldr
 from .facts import Source, Split, draw_sources, rng_for
 from .items import MULTIPLE_CHOICE, families_in, render
 from .open_items import draw_open_sources, names_and_facts, open_families_in, render_open
-from .templates import fill, load_templates
+from .templates import load_templates
 
 FLAWS = {"good": 0.45, "partial": 0.20, "wrong": 0.12, "other_language": 0.12, "repeated": 0.11}
 """Shares of the kinds of answers to open prompts in the base text."""
@@ -205,7 +206,7 @@ def _sentences(source: Source, language: str, rng: random.Random) -> list[str]:
     names, facts = names_and_facts(source, language)
 
     def say(kind: str, **more: object) -> str:
-        return fill(rng.choice(texts[kind]), **names, **more)
+        return fill_all(rng.choice(texts[kind]), **names, **more)
 
     if source.family == "date":
         day = f["date"]

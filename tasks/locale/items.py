@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...harness.text.languages import LANGUAGES
+from ...harness.text.templates import fill_all
 from . import cldr
 from .facts import FAMILIES, Source, Split, draw_sources
-from .templates import fill, load_templates
+from .templates import load_templates
 
 MULTIPLE_CHOICE = (
     "currency",
@@ -72,7 +73,7 @@ def render(source: Source, language: str, question: str, position: int = 0) -> L
     names, options, accepted = _RENDERERS[source.family](source, language)
     if options:
         options = _place_right(options, position)
-    text = fill(question, **names)
+    text = fill_all(question, **names)
     templates = load_templates(language)
     listed = "".join(f"\n- {x}" for x in options)
     prompt = f"{text} {templates['short_answer']}{listed}\n{templates['answer_cue']}"

@@ -12,9 +12,10 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
+from ...harness.text.templates import fill_all
 from . import cldr
 from .facts import Source, Split, in_split, numbered, rng_for, shuffled
-from .templates import fill, load_templates
+from .templates import load_templates
 
 Fact = tuple[str, ...]
 
@@ -59,7 +60,7 @@ def render_open(source: Source, language: str, prompt: str) -> OpenItem:
         source_id=source.source_id,
         family=source.family,
         language=language,
-        prompt=fill(prompt, **names),
+        prompt=fill_all(prompt, **names),
         facts=facts,
         ordered=source.family in ("weekdays", "months"),
         provenance=f"{cldr.cldr_version()} {source.cldr_key}",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Literal
 
-import yaml
-
 from ...harness.api.records import Item
 from ...harness.api.suite import SuiteOptions
+from ...harness.config.strict import read_yaml
 from ...harness.text.languages import LANGUAGES
 from .prompt_task import PromptTask
 
@@ -17,8 +16,7 @@ VERSION = "1"
 
 def open_prompts(language: str) -> dict[str, str]:
     """Prompt id (``category/name``, the same in every language) -> prompt."""
-    file = files(f"{__package__}.prompts") / f"{language}.yaml"
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return read_yaml(files(f"{__package__}.prompts") / f"{language}.yaml")
 
 
 class OpenSuite:

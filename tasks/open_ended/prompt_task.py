@@ -7,7 +7,7 @@ from typing import Any
 from ...harness.api.answerer import Answerer
 from ...harness.api.records import GenerationRequest, Item
 from ...harness.api.suite import TaskResult
-from ...harness.store.fingerprint import digest
+from ...harness.store.fingerprint import digest, seed_for
 
 
 class PromptTask:
@@ -38,7 +38,7 @@ class PromptTask:
                 item_id=x.item_id,
                 index=0,
                 prompt=answerer.prompt(x.prompt),
-                seed=int(digest([self._seed, x.item_id]), 16) % 2**63,
+                seed=seed_for(self._seed, x.item_id),
                 **answerer.generation,
             )
             for x in self._items

@@ -5,17 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-import yaml
-
-from .suite import YamlLoader
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A YAML file in which ``no`` is Norwegian, never false."""
-    return yaml.load(file.read_text(encoding="utf-8"), Loader=YamlLoader)
 
 
 def either(labels: Sequence[str], last: str) -> str:

@@ -11,10 +11,8 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict
-
 from ...harness.api.suite import SuiteOptions
+from ...harness.config.strict import Strict, read_yaml
 from ...harness.errors import UserError
 from ...harness.registry import did_you_mean
 from ...harness.text.languages import LANGUAGES
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from ..lm_eval.adapter import LmEvalTask
 
 
-class TaskEntry(BaseModel):
+class TaskEntry(Strict):
     """One lm-eval task, or group, in one language, and the data set it reads.
 
     ``name``: in our tables, the suite's by default. ``kind``: one of the suite's kinds of task. ``source_id``: the
@@ -32,8 +30,6 @@ class TaskEntry(BaseModel):
     ``few_shot``: examples by the task's own YAML. ``drawn_before``: sizes of the splits that EuroEval resamples before
     the evaluated one.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str
     name: str | None = None
@@ -57,12 +53,10 @@ class TaskEntry(BaseModel):
         return Source(**fields, headerless=self.headerless, revision=pinned)
 
 
-class SuiteSpec(BaseModel):
+class SuiteSpec(Strict):
     """A suite's file. ``lm_eval``: folders of lm-eval's own tasks; ours lie in ``yaml/`` beside the file.
     ``primary``: the metric that stands for an item; ``bounded``: metrics between 0 and 1. ``defaults`` hold for every
     entry, those of ``kinds`` for the entries of that kind. ``euroeval``: how EuroEval's own score is made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str
     version: str
@@ -92,7 +86,7 @@ class HubSuite:
     @cached_property
     def spec(self) -> SuiteSpec:
         """The suite's file."""
-        return SuiteSpec(**yaml.load(self._file.read_text(encoding="utf-8"), Loader=YamlLoader))
+        return SuiteSpec(**read_yaml(self._file))
 
     @property
     def description(self) -> str:
@@ -171,13 +165,3 @@ def _source_id(columns: tuple[str, ...] | str | None, row: Mapping[str, Any], nu
     if columns is None:
         return None
     return str(number) if columns == "row" else "#".join(str(row[x]) for x in columns)
-
-
-class YamlLoader(yaml.CSafeLoader):
-    """``no`` is Norwegian here, never false."""
-
-
-YamlLoader.yaml_implicit_resolvers = {
-    first: [x for x in resolvers if x[0] != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}

@@ -9,7 +9,8 @@ import pytest
 from croco_eval.harness.errors import DataError
 from croco_eval.harness.text.langid import language_probabilities
 from croco_eval.harness.text.languages import LANGUAGES
-from croco_eval.tasks.locale.templates import fill, load_templates
+from croco_eval.harness.text.templates import fill_all
+from croco_eval.tasks.locale.templates import load_templates
 from croco_eval.tasks.open_ended.open import open_prompts
 
 TRANSLATION = ("territory_to_english", "territory_from_english", "language_to_english", "language_from_english")
@@ -80,4 +81,4 @@ def test_open_prompts_keep_the_numbers_of_the_english_ones(language: str):
 
 def test_a_placeholder_without_a_value_is_named():
     with pytest.raises(DataError, match="teritory"):
-        fill("Where is {teritory}?", territory="x")
+        fill_all("Where is {teritory}?", territory="x")

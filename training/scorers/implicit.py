@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ...harness.config.options import parse_options
+from ...harness.config.strict import parse_options
 from ...harness.errors import ModelError
 from ...harness.models.sources import check_adapter, find_model
 from ...harness.text.languages import LANGUAGES

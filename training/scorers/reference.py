@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ...harness.config.options import parse_options
+from ...harness.config.strict import parse_options
 from ...judges.reference import VERSION, assess
 from .base import Outcome, Outcomes, Rated
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ...harness.api.backend import Message, RewardModel
-from ...harness.config.options import parse_options
+from ...harness.config.strict import parse_options
 from ...harness.models.reward import RewardModelOptions
 from .base import Outcomes, Rated
 

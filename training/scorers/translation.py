@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from ...harness.config.options import parse_options
+from ...harness.config.strict import parse_options
 from ...harness.errors import DataError, ModelError
 from ...harness.models.sources import find_model
 from ...harness.text.languages import LANGUAGES

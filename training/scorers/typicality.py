@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize
 
 from ...harness.backends.text import encode_pairs, token_batches
-from ...harness.config.options import parse_options
+from ...harness.config.strict import parse_options
 from ...harness.errors import ModelError
 from ...harness.models.sources import find_model
 from .base import Outcomes, Rated

@@ -10,7 +10,7 @@ from ...harness.errors import ModelError
 from ...harness.run.cells import LoadedBase
 from ...harness.run.plan import resolve_system
 from ...harness.run.progress import Progress
-from ...harness.store.fingerprint import digest
+from ...harness.store.fingerprint import seed_for
 from ...harness.text.langid import is_in_language
 from ..config import SampleConfig, TrainConfig
 from ..records import Candidate, Prompt
@@ -58,7 +58,7 @@ def _requests(
             item_id=x.prompt_id,
             index=number,
             prompt=text,
-            seed=int(digest([seed, x.prompt_id, number]), 16) % 2**63,
+            seed=seed_for(seed, x.prompt_id, number),
             **sampling,
         )
         for x in prompts

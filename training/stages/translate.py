@@ -14,7 +14,7 @@ from ...harness.errors import DataError, ModelError
 from ...harness.run.cells import LoadedBase
 from ...harness.run.plan import System, resolve_system
 from ...harness.run.progress import Progress
-from ...harness.store.fingerprint import digest
+from ...harness.store.fingerprint import digest, seed_for
 from ..config import TrainConfig, TranslateConfig
 from ..records import Prompt, Translation
 from . import translation_checks as checks
@@ -133,7 +133,7 @@ def _requests(
             prompt = answerer.prompt(ask(source.prompt, code, settings.template))
         except ModelError as error:
             raise ModelError(f"prompt {source.prompt_id!r}: {error}") from error
-        drawn = int(digest([seed, item_id, attempt]), 16) % 2**63
+        drawn = seed_for(seed, item_id, attempt)
         yield GenerationRequest(item_id, attempt, prompt, seed=drawn, **sampling)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..prompt_yaml import classification, jinja, quoted, read_yaml
+from ....harness.config.strict import read_yaml
+from ..prompt_yaml import classification, jinja, quoted
 from ..suite import SuiteSpec, TaskEntry
 
 _HERE = Path(__file__).parent

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..prompt_yaml import classification, quoted, read_yaml
+from ....harness.config.strict import read_yaml
+from ..prompt_yaml import classification, quoted
 from ..suite import SuiteSpec
 
 _HERE = Path(__file__).parent

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from croco_eval.harness.config.options import parse_options
 from croco_eval.harness.config.server_config import ApiKey, Budget, Price, ServerSettings
+from croco_eval.harness.config.strict import parse_options
 from croco_eval.harness.errors import UserError
 from pydantic import BaseModel, ConfigDict
 

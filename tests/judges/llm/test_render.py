@@ -8,9 +8,10 @@ import pytest
 from croco_eval.harness.api.records import AnswerPair, Item
 from croco_eval.harness.errors import JudgeError
 from croco_eval.harness.text.languages import LANGUAGES
+from croco_eval.harness.text.templates import fill
 from croco_eval.judges.llm import prompt as prompts
 from croco_eval.judges.llm.options import LlmOptions
-from croco_eval.judges.llm.prompt import Prompt, fill, load_prompt
+from croco_eval.judges.llm.prompt import Prompt, load_prompt
 from croco_eval.judges.llm.render import prompt_for, random_order, render
 from helpers.scripted_server import texts
 
