@@ -72,7 +72,7 @@ def run_in_processes(config: TrainConfig, workers: int, say: Say) -> None:
 
 
 def _work(config: TrainConfig, step: Step) -> list[str]:
-    from ..harness.run.processes import Unseen
+    from ..harness.run.progress import Unseen
 
     said: list[str] = []
     Runner(config, said.append, Unseen()).run(step)

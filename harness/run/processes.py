@@ -81,16 +81,6 @@ def _listen(queue: Any, processes: list[Any], progress: RunProgress, say: Callab
     return gaps
 
 
-class Unseen:
-    """Progress that is not shown."""
-
-    def begin(self, name: str) -> None: ...
-
-    def answers(self, done: int, expected: int) -> None: ...
-
-    def end(self) -> None: ...
-
-
 class _Reporter:
     """Progress of one worker, told to the parent."""
 

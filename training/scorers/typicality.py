@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize
 
 from ...harness.backends.text import encode_pairs, token_batches
-from ...harness.config.strict import parse_options
+from ...harness.config.strict import Strict, parse_options
 from ...harness.errors import ModelError
 from ...harness.models.sources import find_model
 from .base import Outcomes, Rated
@@ -28,10 +27,8 @@ VERSION = "1"
 EMPTY = "empty answer"
 
 
-class Head(BaseModel):
+class Head(Strict):
     """Weights of the two statistics, per nat."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     typicality: float
     end: float

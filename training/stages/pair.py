@@ -33,7 +33,7 @@ def pair(config: TrainConfig, arm: Arm, say: Say) -> None:
     for reason, n in info["skips"].items():
         say(f"{label}: {n:,} x {reason}")
     for x in info["summary"]:
-        say(f"{label} {x['language']}: {x['pairs']:,} pairs, {pairs_in_words(PairSummary(**x))}")
+        say(f"{label} {x['language']}: {x['pairs']:,} pairs, {PairSummary(**x)}")
 
 
 def _make_pairs(config: TrainConfig, arm: Arm, stage: Stage, sampled: Stage, scored: Stage) -> None:
@@ -62,16 +62,3 @@ def _prompts(config: TrainConfig, sampled: Stage) -> Sequence[Prompt]:
     with pq.ParquetFile(path) as file:
         columns = file.read(columns=["prompt_id", "source_id", "language", "prompt"], use_threads=False)
     return [Prompt(*x) for x in zip(*(column.to_pylist() for column in columns.columns), strict=True)]
-
-
-def pairs_in_words(x: PairSummary) -> str:
-    """Gaps and off-target rates."""
-    if not x.pairs:
-        return "no pairs"
-    gap = "no reward gap (unscored gold)" if x.reward_gap is None else f"reward gap {x.reward_gap:.3f}"
-    chosen, rejected = _share(x.chosen_off_target, x.chosen_told), _share(x.rejected_off_target, x.rejected_told)
-    return f"{gap}, length gap {x.length_gap:+.0f} characters, off target {chosen} chosen and {rejected} rejected"
-
-
-def _share(rate: float | None, told: int) -> str:
-    return "unknown for" if rate is None else f"{rate:.0%} of {told:,}"
