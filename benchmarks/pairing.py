@@ -1,9 +1,9 @@
 """Pair selection beside a plain script (``pairing_baseline.py``): whole processes, in turn, time and peak memory.
 
 Makes candidates of 7 languages x PROMPTS x 64 answers of 1 to 2 KB (500 prompts: 224,000; 5,000: 2.2 million) as scored
-JSONL and as the datasets of the stages `sample` and `score`. `parquet` is `croco-eval train pair CONFIG` for a config
-that was checked before, `parquet, first` for one that was not; the script they are compared with makes the same pairs
-(DPO, in language). `jsonl` is `train pair --scored ...`; it and its script write all four kinds of files.
+JSONL and as the datasets of the stages `sample` and `score`. `parquet` is `croco-eval train pair CONFIG`; the script it
+is compared with makes the same pairs (DPO, in language). `jsonl` is `train pair-files`; it and its script write all
+four kinds of files.
 Checks that both found the same pairs. Memory is the largest process's.
 
     python benchmarks/pairing.py [--prompts 500] [--rounds 5] [--folder DIR]
@@ -189,14 +189,12 @@ def commands(data: Data) -> dict[str, list[str]]:
     """What is measured, by name; each with the script it is compared with before it."""
     script = [sys.executable, str(HERE / "pairing_baseline.py"), str(data.folder / "plain")]
     files = [*data.files("answers"), "--prompts", *data.files("prompts")]
-    pair = [COMMAND, "train", "pair"]
-    given = [f"--scored={x}" for x in data.files("answers")] + [f"--prompts={x}" for x in data.files("prompts")]
+    given = ["--scored", *data.files("answers"), "--prompts", *data.files("prompts")]
     return {
         "script, pairs": [*script, "dpo_in_lang", *files],
-        "parquet, first": [*pair, str(data.config)],
-        "parquet": [*pair, str(data.config)],
+        "parquet": [COMMAND, "train", "pair", str(data.config)],
         "script, all files": [*script, "all", *files],
-        "jsonl": [*pair, *given, "--out", str(data.folder / "study")],
+        "jsonl": [COMMAND, "train", "pair-files", *given, "--out", str(data.folder / "study")],
     }
 
 
@@ -204,10 +202,8 @@ def run_round(data: Data) -> dict[str, Cost]:
     """One run of each."""
     costs: dict[str, Cost] = {}
     for name, command in commands(data).items():
-        if name.startswith("parquet"):
+        if name == "parquet":
             shutil.rmtree(data.run / "pair", ignore_errors=True)
-        if name == "parquet, first":
-            (data.run / "pair-jobs.json").unlink(missing_ok=True)
         costs[name] = measure(command)
     return costs
 
@@ -244,7 +240,7 @@ def main() -> None:
             shown = (f"{k} {x.clock:.2f}/{x.processor:.2f}" for k, x in rounds[-1].items())
             print(f"round {number + 1}, seconds on the clock/on a processor: {'; '.join(shown)}")
         print(f"{check_same(data):,} pairs, the same three times")
-    against = {"parquet, first": "script, pairs", "parquet": "script, pairs", "jsonl": "script, all files"}
+    against = {"parquet": "script, pairs", "jsonl": "script, all files"}
     print(f"{'medians':<20}{'clock':>9}{'processor':>11}{'memory':>11}   times as fast: clock, processor")
     for name in rounds[0]:
         clock, processor = (statistics.median(getattr(x[name], y) for x in rounds) for y in ("clock", "processor"))

@@ -8,19 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..harness.config.run_config import Name, SystemConfig, languages_field, local_path, with_paths
-from ..harness.config.strict import read_strict
+from ..harness.config.strict import Strict, read_strict
 from ..harness.registry import did_you_mean
 from .pairing.rule import Members, Pool, PromptSource, Target
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PromptsConfig(_Strict):
+class PromptsConfig(Strict):
     """Where prompts come from: a packaged corpus, or parallel files (``{language}`` in their names), JSONL or Parquet
     with a column ``prompt`` and, where there are, ``source_id``, ``gold`` and ``metadata``.
 
@@ -38,7 +34,7 @@ class PromptsConfig(_Strict):
         return self
 
 
-class TranslateConfig(_Strict):
+class TranslateConfig(Strict):
     """English prompts for the run, put into its other languages by ``translator``, a system of any backend.
 
     ``source``: a corpus, or a file of English prompts. ``template`` replaces what the translator is asked, with
@@ -82,7 +78,7 @@ def _loss_types(value: Any) -> Any:
     return names
 
 
-class SampleConfig(_Strict):
+class SampleConfig(Strict):
     """``n`` answers per prompt. ``policy`` names another model's answers (off-policy); by default the policy's own."""
 
     n: int = Field(64, ge=1)
@@ -93,7 +89,7 @@ class SampleConfig(_Strict):
     policy: SystemConfig | None = None
 
 
-class ScorerConfig(_Strict):
+class ScorerConfig(Strict):
     """A scorer by name; ``scorer`` names the kind where it differs from the name, ``options`` are its own."""
 
     name: Name
@@ -101,7 +97,7 @@ class ScorerConfig(_Strict):
     options: dict[str, Any] = {}
 
 
-class PairConfig(_Strict):
+class PairConfig(Strict):
     """``reward``: the scorer whose rewards count, the first by default. ``pool``: candidates of one prompt in one
     language, or in all. ``members``: with ``gold-chosen`` the gold answer is chosen whatever its reward."""
 
@@ -113,7 +109,7 @@ class PairConfig(_Strict):
     members: Members = "generations"
 
 
-class LoraSettings(_Strict):
+class LoraSettings(Strict):
     """A LoRA adapter on attention and MLP projections."""
 
     r: int = Field(16, ge=1)
@@ -124,7 +120,7 @@ class LoraSettings(_Strict):
     )  # fmt: skip
 
 
-class TunerSettings(_Strict):
+class TunerSettings(Strict):
     """What all trainers share; names and meaning are those of ``transformers.TrainingArguments``."""
 
     num_train_epochs: float = Field(1.0, gt=0)
@@ -195,7 +191,7 @@ class GrpoSettings(OnlineSettings):
     num_generations: int = Field(8, ge=2)
 
 
-class CorpusPreferences(_Strict):
+class CorpusPreferences(Strict):
     """Preferences of a packaged corpus in one language: ``passes`` draws, of all its kinds of ``flaws`` or of some."""
 
     corpus: str
@@ -227,7 +223,7 @@ SECTIONS: dict[str, str] = {"sft": "sft", "dpo": "dpo", "online-dpo": "online_dp
 """The section of the config that holds a trainer's settings."""
 
 
-class ArmConfig(_Strict):
+class ArmConfig(Strict):
     """One tuned system: its trainer, and where it departs from the config's own sections.
 
     ``seeds`` tunes it once per seed of the trainer, on the same data. ``languages`` restricts the data. The other
@@ -242,7 +238,7 @@ class ArmConfig(_Strict):
     settings: dict[str, Any] = {}
 
 
-class EstimateConfig(_Strict):
+class EstimateConfig(Strict):
     """What ``--dry-run`` reckons with. Sizes are parameters, where the models are not on this machine; ``prompts`` is
     the number per language, where they are not there yet; ``gpu_flops`` is one GPU's peak (an H100's in bfloat16)."""
 
@@ -257,7 +253,7 @@ class EstimateConfig(_Strict):
     decode_utilisation: float = Field(0.1, gt=0, le=1)
 
 
-class TrainConfig(_Strict):
+class TrainConfig(Strict):
     """A whole training run; stages read and write below ``out``."""
 
     name: Name

@@ -9,45 +9,48 @@ over the GPU's peak times the part of it that such work reaches; the assumptions
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ..harness.errors import CrocoError
 from ..harness.models.sources import find_model
-from .arms import Arm, choose_arms, resolve_arms, scorers_for
+from .arms import Arm
 from .config import ScorerConfig, TrainConfig
-from .stages.prompts import load_prompts, read_preferences
+from .plan import Step, steps
+from .stages.folder import Say, TrainingDirectory
+from .stages.prompts import load_prompts, read_preference_pairs
 
 _READ, _TUNE = 2, 6
 
 
 @dataclass(frozen=True)
-class Step:
-    """One stage of the plan. ``tokens`` are read or written; ``operations`` is None where a size is not known."""
+class Estimate:
+    """What one step takes. ``tokens`` are read or written, each at ``per_token`` operations per parameter; the number
+    of ``parameters`` is None where it is not known."""
 
-    name: str
     rows: int
     unit: str
-    tokens: float
-    operations: float | None
+    tokens: float = 0
+    per_token: int = 0
+    parameters: float | None = 0
     generates: bool = False
 
 
-def show_plan(config: TrainConfig, stages: Sequence[str], arms: Sequence[str], say: Callable[[str], None]) -> None:
+def show_plan(config: TrainConfig, stages: Sequence[str], arms: Sequence[str], say: Say) -> None:
     """Says what the stages would do and take. Raises UserError for unknown arms and sections that don't fit."""
-    e = config.estimate
-    root = Path(config.out or ".")
-    chosen = choose_arms(resolve_arms(config, root), arms)
-    steps = [x for x in _steps(config, chosen, root) if _stage(x.name) in stages]
-    if "reward" in stages:
-        steps.append(_reward(config))
+    e, at, estimator = config.estimate, TrainingDirectory.of(config), Estimator(config)
     total = 0.0
-    for x in steps:
+    for step in steps(config, arms, stages):
+        x = estimator.of(step)
         rate = e.gpu_flops * (e.decode_utilisation if x.generates else e.utilisation)
-        hours = None if x.operations is None else x.operations / rate / 3600
+        hours = None if x.parameters is None else x.tokens * x.per_token * x.parameters / rate / 3600
         total += hours or 0
-        say(f"{x.name}: {x.rows:,} {x.unit}, {_short(x.tokens)} tokens, {_hours(hours)}")
+        folder = step.writes if step.scorer is None else step.writes.parent
+        name = at.label(folder) if step.scorer is None else f"{at.label(folder)} {step.scorer.name}"
+        say(f"{name}: {x.rows:,} {x.unit}, {_short(x.tokens)} tokens, {_hours(hours)}")
     say(
         f"in all {_hours(total)}, at {e.prompt_tokens:,} tokens per prompt, {e.answer_tokens:,} per "
         f"answer and {e.gpu_flops:.2g} operations/s per GPU, of which {e.utilisation:.0%} are reached (generating: "
@@ -55,83 +58,76 @@ def show_plan(config: TrainConfig, stages: Sequence[str], arms: Sequence[str], s
     )
 
 
-def _stage(name: str) -> str:
-    return name.rpartition("/")[2].split()[0]
+class Estimator:
+    """Estimates the steps of a config."""
 
+    def __init__(self, config: TrainConfig) -> None:
+        self._config, self._settings = config, config.estimate
+        self._whole = config.estimate.prompt_tokens + config.estimate.answer_tokens
 
-def _steps(config: TrainConfig, arms: Sequence[Arm], root: Path) -> Iterator[Step]:
-    e = config.estimate
-    per_language = _prompts_per_language(config)
-    policy = _parameters(config.policy.model, e.parameters)
-    if config.translate is not None:
-        rows = per_language * (len(config.languages) - ("en" in config.languages))
-        size = _parameters(config.translate.translator.model, e.translator_parameters)
-        yield _made("translate", rows, "prompts", rows * 2 * e.prompt_tokens, _READ, size, generates=True)
-    pooled = {x.sampled_in: x for x in reversed(arms) if x.needs_candidates}
-    for arm in pooled.values():
-        label = "" if arm.sampled_in == root else f"{arm.sampled_in.relative_to(root / 'arms')}/"
-        n = arm.config.sample.n
-        rows = per_language * len(config.languages) * n
+    def of(self, step: Step) -> Estimate:
+        """What a step takes, by its stage."""
+        if step.arm is None:
+            return self._translate() if step.stage == "translate" else self._reward()
+        if step.stage in ("sample", "score"):
+            return self._candidates(step, step.arm)
+        if step.stage == "pair":
+            return Estimate(self._pools(step.arm), "pools")
+        return self._tune(step.arm)
+
+    def _translate(self) -> Estimate:
+        e, config = self._settings, self._config
+        rows = self._prompts * (len(config.languages) - ("en" in config.languages))
+        model = config.translate.translator.model if config.translate else ""
+        size = _parameters(model, e.translator_parameters)
+        return Estimate(rows, "prompts", rows * 2 * e.prompt_tokens, _READ, size, generates=True)
+
+    def _candidates(self, step: Step, arm: Arm) -> Estimate:
+        rows = self._prompts * len(self._config.languages) * arm.config.sample.n
+        if step.scorer is not None:
+            return Estimate(rows, "answers", rows * self._whole, _READ, self._size_of(step.scorer))
         other = arm.config.sample.policy
-        size = policy if other is None else _parameters(other.model, e.parameters)
-        yield _made(f"{label}sample", rows, "answers", rows * e.answer_tokens, _READ, size, generates=True)
-        for scorer in scorers_for(arm, arms, root):
-            tokens = rows * (e.prompt_tokens + e.answer_tokens)
-            yield _made(f"{label}score {scorer.name}", rows, "answers", tokens, _READ, _scorer_size(scorer, config))
-    for arm in {x.paired_in: x for x in reversed(arms) if x.trainer == "dpo"}.values():
-        label = "" if arm.paired_in == root else f"{arm.paired_in.relative_to(root / 'arms')}/"
-        yield Step(f"{label}pair", _pools(arm, per_language), "pools", 0, 0)
-    for arm in arms:
-        yield _tuning(arm, per_language, config, policy, root)
+        size = self._policy if other is None else _parameters(other.model, self._settings.parameters)
+        return Estimate(rows, "answers", rows * self._settings.answer_tokens, _READ, size, generates=True)
 
+    def _tune(self, arm: Arm) -> Estimate:
+        epochs = arm.settings.num_train_epochs
+        if arm.trainer == "dpo":
+            rows = self._pools(arm)
+            return Estimate(rows, "pairs at most", rows * epochs * 2 * self._whole, _TUNE + _READ, self._policy)
+        if arm.trainer == "sft":
+            pooled = arm.config.sft.answers == "max-reward" and arm.config.sft.pool == "all"
+            rows = self._prompts * (1 if pooled else len(arm.config.languages))
+            return Estimate(rows, "answers at most", rows * epochs * self._whole, _TUNE, self._policy)
+        rows = self._prompts * len(arm.config.languages)
+        answers = 2 if arm.trainer == "online-dpo" else arm.config.grpo.num_generations
+        tokens = rows * epochs * answers * self._whole
+        return Estimate(rows, "prompts", tokens, _TUNE + 2 * _READ, self._policy, generates=True)
 
-def _tuning(arm: Arm, per_language: int, config: TrainConfig, policy: float | None, root: Path) -> Step:
-    e = config.estimate
-    label = "" if arm.folder == root else f"{arm.folder.relative_to(root / 'arms')}/"
-    epochs = arm.settings.num_train_epochs
-    whole = e.prompt_tokens + e.answer_tokens
-    if arm.trainer == "dpo":
-        rows = _pools(arm, per_language)
-        return _made(f"{label}dpo", rows, "pairs at most", rows * epochs * 2 * whole, _TUNE + _READ, policy)
-    if arm.trainer == "sft":
-        pooled = arm.config.sft.answers == "max-reward" and arm.config.sft.pool == "all"
-        rows = per_language * (1 if pooled else len(arm.config.languages))
-        return _made(f"{label}sft", rows, "answers at most", rows * epochs * whole, _TUNE, policy)
-    rows = per_language * len(arm.config.languages)
-    answers = 2 if arm.trainer == "online-dpo" else arm.config.grpo.num_generations
-    tokens = rows * epochs * answers * whole
-    return _made(f"{label}{arm.trainer}", rows, "prompts", tokens, _TUNE + 2 * _READ, policy, generates=True)
+    def _reward(self) -> Estimate:
+        settings = self._config.reward
+        rows = len(read_preference_pairs(settings.preferences, settings.seed))
+        size = _parameters(settings.model or self._config.policy.model, self._settings.reward_parameters)
+        tokens = rows * settings.num_train_epochs * 2 * self._whole
+        return Estimate(rows, "preferences", tokens, _READ if settings.backbone == "frozen" else _TUNE, size)
 
+    def _pools(self, arm: Arm) -> int:
+        return self._prompts * (1 if arm.config.pair.pool == "all" else len(arm.config.languages))
 
-def _reward(config: TrainConfig) -> Step:
-    e, settings = config.estimate, config.reward
-    rows = len(read_preferences(settings.preferences, settings.seed))
-    size = _parameters(settings.model or config.policy.model, e.reward_parameters)
-    tokens = rows * settings.num_train_epochs * 2 * (e.prompt_tokens + e.answer_tokens)
-    return _made("reward", rows, "preferences", tokens, _READ if settings.backbone == "frozen" else _TUNE, size)
+    @cached_property
+    def _prompts(self) -> int:
+        """The number of prompts of a language: as found, or as the config says where they are not here."""
+        if self._settings.prompts is not None:
+            return self._settings.prompts
+        return -(-len(load_prompts(self._config)) // len(self._config.languages))
 
+    @cached_property
+    def _policy(self) -> float | None:
+        return _parameters(self._config.policy.model, self._settings.parameters)
 
-def _pools(arm: Arm, per_language: int) -> int:
-    return per_language * (1 if arm.config.pair.pool == "all" else len(arm.config.languages))
-
-
-def _made(
-    name: str, rows: int, unit: str, tokens: float, per_token: int, parameters: float | None, generates: bool = False
-) -> Step:
-    operations = None if parameters is None else tokens * per_token * parameters
-    return Step(name, rows, unit, tokens, operations, generates)
-
-
-def _prompts_per_language(config: TrainConfig) -> int:
-    """The number of prompts of a language: as found, or as the config says where they are not here."""
-    if config.estimate.prompts is not None:
-        return config.estimate.prompts
-    return -(-len(load_prompts(config)) // len(config.languages))
-
-
-def _scorer_size(scorer: ScorerConfig, config: TrainConfig) -> float | None:
-    model = scorer.options.get("model")
-    return 0.0 if model is None else _parameters(str(model), config.estimate.reward_parameters)
+    def _size_of(self, scorer: ScorerConfig) -> float | None:
+        model = scorer.options.get("model")
+        return 0.0 if model is None else _parameters(str(model), self._settings.reward_parameters)
 
 
 def _parameters(model: str, given: float | None) -> float | None:
@@ -150,14 +146,7 @@ def _count(file: Path) -> float:
     """Parameters in a safetensors file, from its header."""
     with file.open("rb") as opened:
         header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    total = 0.0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            size = 1.0
-            for x in tensor["shape"]:
-                size *= x
-            total += size
-    return total
+    return float(sum(math.prod(x["shape"]) for name, x in header.items() if name != "__metadata__"))
 
 
 def _hours(hours: float | None) -> str:

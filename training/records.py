@@ -93,8 +93,8 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Preference:
-    """A prompt and two answers, the better one first."""
+class PreferencePair:
+    """A prompt and two answers to it, of which the first is preferred: what a reward model learns from."""
 
     prompt: str
     chosen: str
@@ -103,8 +103,8 @@ class Preference:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a tuned model thinks of an answer that its base gave: ``log_ratio``, the natural logarithm of the answer's
-    probability over the base's; ``reward``, by the scorer it was tuned with. None where there is none."""
+    """How tuning changed the probability of an answer that the base gave: ``log_ratio``, the natural logarithm of the
+    tuned model's probability over the base's; ``reward``, by the scorer it was tuned with. None where there is none."""
 
     prompt_id: str
     source_id: str

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import wait
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -36,11 +36,8 @@ def run_in_processes(
     queue: Any = context.Queue()
     tasks = list(dict.fromkeys((x.suite, x.language) for x in plan.cells))
     config = plan.config.model_dump(mode="json")
-    lifeline, held_by_parent = context.Pipe(duplex=False)
     processes = [
-        context.Process(
-            target=_work, args=(lane, config, str(run.path), tasks[lane::workers], queue, lifeline), daemon=True
-        )
+        context.Process(target=_work, args=(lane, config, str(run.path), tasks[lane::workers], queue), daemon=True)
         for lane in range(workers)
     ]
     try:
@@ -51,7 +48,6 @@ def run_in_processes(
             process.join()
         return gaps
     finally:
-        held_by_parent.close()
         for process in processes:
             process.terminate()
             process.join()
@@ -101,12 +97,10 @@ class _Reporter:
         self._queue.put((self._lane, "end"))
 
 
-def _work(
-    lane: int, config: dict[str, Any], folder: str, tasks: list[tuple[str, str]], queue: Any, lifeline: Connection
-) -> None:
+def _work(lane: int, config: dict[str, Any], folder: str, tasks: list[tuple[str, str]], queue: Any) -> None:
     """One worker: the cells of its tasks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and says so once
-    threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
+    end_with_parent()
     try:
         plan = make_plan(RunConfig.model_validate(config))
         cells = [x for x in plan.cells if (x.suite, x.language) in tasks]
@@ -117,9 +111,13 @@ def _work(
         queue.put((lane, "error", type(error).__name__, str(error)))
 
 
-def _stop_with_parent(lifeline: Connection) -> None:
-    """Blocks until the parent's end of the pipe is closed, by its death or at its wish."""
-    try:
-        lifeline.recv()
-    except (EOFError, OSError):
-        os._exit(1)
+def end_with_parent() -> None:
+    """Makes this process, a worker, stop at once when its parent is gone."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
 
 _LINE_EVERY_SECONDS = 15.0
 
 
 def _bars(console: Console) -> Bars:
     """Bars that leave nothing behind: what, how far, how fast, since when and for how long."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -41,6 +44,16 @@ class Progress(Protocol):
     def end(self) -> None:
         """The cell is done."""
         ...
+
+
+class Unseen:
+    """Progress that is not shown."""
+
+    def begin(self, name: str) -> None: ...
+
+    def answers(self, done: int, expected: int) -> None: ...
+
+    def end(self) -> None: ...
 
 
 class RunProgress:

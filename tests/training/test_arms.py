@@ -16,8 +16,9 @@ from croco_eval.harness.models.sources import find_model
 from croco_eval.training.arms import choose_arms, resolve_arms
 from croco_eval.training.config import DPO_LOSSES, DpoSettings, TrainConfig, read_train_config
 from croco_eval.training.estimate import show_plan
-from croco_eval.training.pipeline import ALL, Pipeline
+from croco_eval.training.plan import ALL
 from croco_eval.training.records import Pair
+from croco_eval.training.run import run as run_stages
 from helpers.paths import ROOT
 from safetensors.torch import load_file
 
@@ -66,8 +67,8 @@ def write(folder: Path, **changes: Any) -> TrainConfig:
     return read_train_config(path)
 
 
-def pipeline(config: TrainConfig, said: list[str] | None = None, **more: Any) -> Pipeline:
-    return Pipeline(config, ([] if said is None else said).append, Silent(), **more)
+def run(config: TrainConfig, *stages: str, said: list[str] | None = None, **more: Any) -> None:
+    run_stages(config, stages, ([] if said is None else said).append, Silent(), **more)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def config(folder: Path) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def done(config: TrainConfig, folder: Path) -> Path:
-    pipeline(config).run(ALL)
+    run(config, *ALL)
     return folder / "out"
 
 
@@ -130,7 +131,7 @@ def test_seeds_differ_and_the_same_seed_gives_the_same_adapter(done: Path, confi
     one, two = (adapter(done / "arms" / "mono" / f"seed-{x}" / "dpo") for x in (1, 2))
     assert any((one[x] != two[x]).any() for x in one)
     again = config.model_copy(update={"out": str(tmp_path / "again")})
-    pipeline(again, arms=["mono/seed-1"]).run(["sample", "score", "pair", "dpo"])
+    run(again, "sample", "score", "pair", "dpo", arms=["mono/seed-1"])
     repeated = adapter(tmp_path / "again" / "arms" / "mono" / "seed-1" / "dpo")
     assert all((one[x] == repeated[x]).all() for x in one)
     assert not (tmp_path / "again" / "arms" / "mono" / "seed-2").exists()
@@ -175,7 +176,7 @@ def test_checkpoints_are_systems_and_a_learning_curve(done: Path, cli, tmp_path:
 
 def test_what_is_done_is_not_done_again(done: Path, config: TrainConfig):
     before = {x: x.stat().st_mtime_ns for x in done.rglob("*") if x.is_file()}
-    pipeline(config).run(ALL)
+    run(config, *ALL)
     assert {x: x.stat().st_mtime_ns for x in done.rglob("*") if x.is_file()} == before
 
 
@@ -184,7 +185,7 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_good(done: Path, config: T
                                                     "num_train_epochs": 20, "max_grad_norm": 1e9}}}  # fmt: skip
     wild = write(tmp_path, arms=arms)
     with pytest.raises(ModelError, match=r"training diverges at step \d+ .* lower the learning rate"):
-        pipeline(wild).run(["sft"])
+        run(wild, "sft")
     assert not (tmp_path / "out" / "arms" / "wild" / "sft" / "cell.json").exists()
 
 
@@ -198,7 +199,7 @@ def test_a_reward_model_learns_from_preferences_and_is_a_plain_classifier(tmp_pa
     (tmp_path / "preferences.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     reward = {"learning_rate": 2e-3, "num_train_epochs": 4, "preferences": "preferences.jsonl", **TINY}
     said: list[str] = []
-    pipeline(write(tmp_path, reward=reward, arms={}), said).run(["reward"])
+    run(write(tmp_path, reward=reward, arms={}), "reward", said=said)
     assert "reward accuracy" in said[-1]
     log = pd.read_csv(tmp_path / "out" / "reward" / "log.csv")
     assert log["reward_accuracy"].iloc[-1] > 0.9
@@ -207,7 +208,7 @@ def test_a_reward_model_learns_from_preferences_and_is_a_plain_classifier(tmp_pa
     assert model.config.num_labels == 1
     scorers = [{"name": "trained", "scorer": "reward-model", "options": {"model": str(made)}}]
     scored = write(tmp_path, scorers=scorers, arms={"x": {"trainer": "dpo"}})
-    pipeline(scored).run(["sample", "score"])
+    run(scored, "sample", "score")
     assert pd.read_parquet(tmp_path / "out" / "score" / "trained" / "data.parquet")["reward"].notna().any()
 
 
@@ -215,7 +216,7 @@ def test_accelerate_trains_in_several_processes(done: Path, monkeypatch: pytest.
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     arms = {"gold": {"trainer": "sft", "settings": {"answers": "gold"}}}
     two = write(tmp_path, arms=arms)
-    pipeline(two, accelerate="--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no").run(["sft"])
+    run(two, "sft", accelerate="--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no")
     made = tmp_path / "out" / "arms" / "gold" / "sft"
     assert adapter(made)
     assert json.loads((made / "cell.json").read_text())["rows"] == 12
@@ -224,9 +225,9 @@ def test_accelerate_trains_in_several_processes(done: Path, monkeypatch: pytest.
     arms = {"wild": {"trainer": "sft", "settings": {"answers": "gold", "learning_rate": 1e9, "max_grad_norm": 1e9}}}
     wild = write(tmp_path, arms=arms)
     with pytest.raises(ModelError, match="training diverges at step"):
-        pipeline(wild, accelerate="--cpu --num_processes 1 --num_machines 1 --mixed_precision no").run(["sft"])
+        run(wild, "sft", accelerate="--cpu --num_processes 1 --num_machines 1 --mixed_precision no")
     with pytest.raises(ModelError, match="accelerate launch --no_such_flag"):
-        pipeline(write(tmp_path, out=str(tmp_path / "b"), arms=arms), accelerate="--no_such_flag").run(["sft"])
+        run(write(tmp_path, out=str(tmp_path / "b"), arms=arms), "sft", accelerate="--no_such_flag")
 
 
 def test_the_plan_names_stages_rows_and_hours_and_runs_nothing(config: TrainConfig):
@@ -262,7 +263,7 @@ def test_the_studys_configs_parse_and_plan_without_their_models(name: str):
 
 def test_arms_are_chosen_by_name_and_wrong_sections_are_told(tmp_path: Path):
     config = write(tmp_path)
-    arms = resolve_arms(config, tmp_path)
+    arms = resolve_arms(config)
     assert [x.name for x in choose_arms(arms, ["mono", "gold"])] == ["gold", "mono/seed-1", "mono/seed-2"]
     with pytest.raises(UserError, match=r"no arm 'mult' - did you mean 'multi'"):
         choose_arms(arms, ["mult"])
@@ -276,7 +277,7 @@ def test_arms_are_chosen_by_name_and_wrong_sections_are_told(tmp_path: Path):
         ({"trainer": "dpo", "languages": ["fr"]}, r"arms\.x\.languages: 'fr' is not one of the config's languages"),
     ):
         with pytest.raises(UserError, match=told):
-            resolve_arms(write(tmp_path, arms={"x": arm}), tmp_path)
+            resolve_arms(write(tmp_path, arms={"x": arm}))
 
 
 def test_several_losses_are_weighed_as_asked(tmp_path: Path):
@@ -302,10 +303,10 @@ def test_losses_are_those_of_the_trainer():
 def test_groups_that_a_batch_cannot_hold_and_missing_gold_are_refused(tmp_path: Path):
     arms = {"g": {"trainer": "grpo", "settings": {"num_generations": 3}}}
     with pytest.raises(UserError, match="num_generations 3 must divide"):
-        pipeline(write(tmp_path, arms=arms)).run(["grpo"])
+        run(write(tmp_path, arms=arms), "grpo")
     for code in ("en", "da"):
         (tmp_path / f"{code}.jsonl").write_text('{"prompt": "What is tea?"}\n', encoding="utf-8")
     arms = {"g": {"trainer": "sft", "settings": {"answers": "gold"}}}
     bare = write(tmp_path, arms=arms, prompts={"files": "{language}.jsonl"}, out=str(tmp_path / "bare"))
     with pytest.raises(DataError, match="no prompt has a gold answer"):
-        pipeline(bare).run(["sft"])
+        run(bare, "sft")

@@ -12,7 +12,7 @@ import yaml
 from croco_eval.harness import registry
 from croco_eval.harness.errors import StoreError, UserError
 from croco_eval.training.config import read_train_config
-from croco_eval.training.pipeline import Pipeline
+from croco_eval.training.run import run as run_stages
 
 SMALL = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_length": 128}
 
@@ -56,7 +56,7 @@ def config(folder: Path) -> Callable[..., Path]:
 
 def run(path: Path, *stages: str) -> list[str]:
     said: list[str] = []
-    Pipeline(read_train_config(path), said.append, Silent()).run(stages)
+    run_stages(read_train_config(path), stages, said.append, Silent())
     return said
 
 
@@ -130,10 +130,10 @@ def test_an_interrupted_sampling_keeps_its_answers_and_ends_with_the_same_candid
     policy = {"name": "base", "model": "croco-nano", "batch_tokens": 512}
     settings = read_train_config(config(out=str(folder / "again"), policy=policy))
     with pytest.raises(KeyboardInterrupt):
-        Pipeline(settings, lambda message: None, Interrupting()).run(["sample"])
+        run_stages(settings, ["sample"], lambda message: None, Interrupting())
     kept = (folder / "again" / "sample" / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     assert 0 < len(kept) < 40
-    Pipeline(settings, lambda message: None, Silent()).run(["sample"])
+    run_stages(settings, ["sample"], lambda message: None, Silent())
     again = pd.read_parquet(folder / "again" / "sample" / "data.parquet")
     pd.testing.assert_frame_equal(again, whole)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from .many_paths import ManyPaths
+from .pair_files import PairFilesCommand, pair_files
 
 app = typer.Typer(help="CroCo: from prompts to tuned adapters.", no_args_is_help=True)
 
@@ -21,29 +22,26 @@ def _train() -> None:
 def _run(
     config: Path, stages: Sequence[str], arms: Sequence[str] = (), accelerate: str | None = None, dry_run: bool = False
 ) -> None:
-    from rich.console import Console
-
     from ..config import read_train_config
-
-    console = Console(highlight=False, soft_wrap=True)
-
-    def say(message: str) -> None:
-        console.print(message, markup=False)
+    from ..run import run
 
     settings = read_train_config(config)
     if dry_run:
         from ..estimate import show_plan
 
-        show_plan(settings, stages, arms, say)
+        show_plan(settings, stages, arms, typer.echo)
         return
-    from ...harness.run.progress import RunProgress
-    from ..pipeline import Pipeline
-    from ..stages.pair_again import remember_jobs
+    from ...harness.run.progress import RunProgress, Unseen
 
-    remember_jobs(config, settings)
+    if stages == ["pair"]:  # is quick, and needs none of what draws progress
+        run(settings, stages, typer.echo, Unseen(), arms)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
     progress = RunProgress(console, len(stages), "stage")
     with progress.shown():
-        Pipeline(settings, say, progress.lane(0), arms, accelerate).run(stages)
+        run(settings, stages, lambda x: console.print(x, markup=False), progress.lane(0), arms, accelerate)
 
 
 Config = Annotated[Path, typer.Argument(help="Training config.")]
@@ -59,7 +57,7 @@ Accelerate = Annotated[
 @app.command("all")
 def everything(config: Config, arm: Arms = None, accelerate: Accelerate = None, dry_run: DryRun = False) -> None:
     """All stages that the config's arms need, in order. What is done is not done again."""
-    from ..pipeline import ALL
+    from ..plan import ALL
 
     _run(config, ALL, arm or (), accelerate, dry_run)
 
@@ -112,101 +110,28 @@ def grpo(config: Config, arm: Arms = None, accelerate: Accelerate = None, dry_ru
     _run(config, ["grpo"], arm or (), accelerate, dry_run)
 
 
-class _PairCommand(ManyPaths):
-    several = ("--scored", "--prompts")
+_OF_FILES = (
+    "--scored", "--prompts", "--out", "--layout", "--reject-target", "--pool", "--prompt-source", "--seed",
+)  # fmt: skip
+
+
+class _PairCommand(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Names the command of the study's own files if one of its options is given."""
+        if given := [name for x in args if (name := x.partition("=")[0]) in _OF_FILES]:
+            from ...harness.errors import UserError
+
+            raise UserError(
+                f"{given[0]} is for the study's own files: croco-eval train pair-files; in a training config the rule "
+                "is the section `pair`."
+            )
+        return super().parse_args(ctx, args)
 
 
 @app.command(cls=_PairCommand)
-def pair(
-    config: Annotated[Path | None, typer.Argument(help="Training config; or give scored files.")] = None,
-    scored: Annotated[
-        list[Path] | None, typer.Option(help="Scored generations, JSONL files, one per language.")
-    ] = None,
-    prompts: Annotated[list[Path] | None, typer.Option(help="Parallel prompts, JSONL files, one per language.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the training files.")] = None,
-    layout: Annotated[str | None, typer.Option(help="Layout of the files: study.")] = None,
-    reject_target: Annotated[
-        str | None, typer.Option(help="Where rejected should lie: mean_minus_2sigma (the default), q1, min, ...")
-    ] = None,
-    pool: Annotated[
-        str | None, typer.Option(help="Pools of each language or of all: language or all; both by default.")
-    ] = None,
-    prompt_source: Annotated[
-        str | None,
-        typer.Option(help="Language of the prompt in pools of all: chosen (the default), rejected or random."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="For --prompt-source random (42 by default).")] = None,
-    arm: Arms = None,
-    dry_run: DryRun = False,
-) -> None:
+def pair(config: Config, arm: Arms = None, dry_run: DryRun = False) -> None:
     """Chosen and rejected candidates from scored ones, by the study's rule."""
-    from ...harness.errors import UserError
-    from ..pairing.rule import POOLS, PROMPT_SOURCES, TARGETS
-
-    rule = {"reject_target": reject_target, "pool": pool, "prompt_source": prompt_source, "seed": seed}
-    if config is not None:
-        if scored or prompts or out or layout:
-            raise UserError("give either a training config or --scored, --prompts, --out and --layout, not both.")
-        if named := [x for x, value in rule.items() if value is not None]:
-            option = named[0].replace("_", "-")
-            key = "seed" if option == "seed" else f"pair.{named[0]}"
-            raise UserError(f"--{option} is for --scored files; in a training config it is {key}.")
-        if dry_run:
-            _run(config, ["pair"], arm or (), dry_run=True)
-        else:
-            _pair_of_config(config, arm or ())
-        return
-    if dry_run or arm:
-        raise UserError(f"{'--dry-run' if dry_run else '--arm'} is for a training config.")
-    _check_known("layout", layout, ["study"])
-    _check_known("reject-target", reject_target, TARGETS)
-    _check_known("pool", pool, POOLS)
-    _check_known("prompt-source", prompt_source, PROMPT_SOURCES)
-    if out is None:
-        raise UserError("--out is missing: the folder for the training files.")
-    chosen = {k: v for k, v in rule.items() if v is not None and k != "pool"}
-    pools = POOLS if pool is None else [x for x in POOLS if x == pool]
-    _pair_of_files(scored or [], prompts or [], out, pools=pools, **chosen)
+    _run(config, ["pair"], arm or (), dry_run=dry_run)
 
 
-def _check_known(option: str, value: str | None, known: Sequence[str]) -> None:
-    from ...harness.errors import UserError
-    from ...harness.registry import did_you_mean
-
-    if value is not None and value not in known:
-        raise UserError(f"--{option} {value!r} is none of {', '.join(known)}{did_you_mean(value, known) or '.'}")
-
-
-def _pair_of_config(config: Path, arms: Sequence[str]) -> None:
-    """The pair stage alone; it needs none of what the other stages import."""
-    from ..arms import choose_arms, resolve_arms
-    from ..config import read_train_config
-    from ..stages.pair import pair_jobs, run_pair_jobs
-    from ..stages.pair_again import remember_jobs
-    from ..stages.prompts import load_prompts
-
-    settings = read_train_config(config)
-    chosen = choose_arms(resolve_arms(settings, Path(settings.out or ".")), arms)
-    run_pair_jobs(pair_jobs(settings, chosen), lambda: load_prompts(settings), typer.echo)
-    remember_jobs(config, settings)
-
-
-def _pair_of_files(scored: list[Path], prompts: list[Path], out: Path, **rule: Any) -> None:
-    from ..croco_files.scored_files import REPEATED
-    from ..croco_files.write_files import check_files, write_study_files
-    from ..stages.pair import pairs_in_words
-
-    check_files(scored, "scored")
-    check_files(prompts, "prompt")
-    made = write_study_files(scored, prompts, out, **rule)
-    for (language, reason), n in made.scored.problems.items():
-        where = made.scored.examples[language, reason]
-        typer.secho(f"{language}: {n} rows {reason} and are left out (first: {where})", fg="yellow")
-    for language, n in made.scored.repeats.items():
-        where = made.scored.examples[language, REPEATED]
-        typer.secho(f"{language}: {n} rows {REPEATED} and count all the same (first: {where})", fg="yellow")
-    for (pool, reason), n in made.skips.items():
-        typer.secho(f"pools of {pool}: {n} without a pair: {reason}", fg="yellow")
-    for x in made.pairs:
-        typer.echo(f"{x.language:<4} {x.pairs:>8,} pairs  {pairs_in_words(x)}")
-    typer.echo(f"{sum(made.records.values()):,} records in {len(made.records)} files in {out}")
+app.command("pair-files", cls=PairFilesCommand)(pair_files)

@@ -22,7 +22,6 @@ import numpy as np
 
 from ...harness.errors import DataError
 from .prompt_files import Prompts, language_of, message, opened, parsed
-from .quick_rows import QuickRows
 
 _UNSCORABLE = -999.0
 """What the study's scoring script writes where it could not read a reward."""
@@ -67,14 +66,9 @@ class Scored:
 REPEATED = "repeat an earlier row"
 
 
-def read_scored(
-    files: Sequence[Path], prompts: Prompts, parse_all: bool = False, meanwhile: Callable[[], object] = lambda: None
-) -> Scored:
+def read_scored(files: Sequence[Path], prompts: Prompts, meanwhile: Callable[[], object] = lambda: None) -> Scored:
     """All scored generations whose prompt is known; several files are read by several processes, and ``meanwhile`` is
     what there is to do while they read.
-
-    Answers are decoded where a row is not like others before it, or with ``parse_all``: only then, or by who reads the
-    answer, it is noticed that a row is damaged within its answer.
 
     Rows that can't be used are counted by reason, with the place of the first. Raises DataError for a file that can't
     be read, a file that is given twice, and if no row can be used.
@@ -82,7 +76,7 @@ def read_scored(
     if twice := [x for x in files if list(map(Path.resolve, files)).count(x.resolve()) > 1]:
         raise DataError(f"scored file {twice[0]} is given twice.")
     languages = list(dict.fromkeys(language_of(x) for x in files))
-    parts = _in_processes([(x, prompts, parse_all) for x in files], meanwhile)
+    parts = _in_processes([(x, prompts) for x in files], meanwhile)
     problems: Counter[tuple[str, str]] = Counter()
     repeats: Counter[str] = Counter()
     examples: dict[tuple[str, str], str] = {}
@@ -124,7 +118,7 @@ class _Part:
     first: dict[str, int]
 
 
-def _in_processes(jobs: list[tuple[Path, Prompts, bool]], meanwhile: Callable[[], object]) -> list[_Part]:
+def _in_processes(jobs: list[tuple[Path, Prompts]], meanwhile: Callable[[], object]) -> list[_Part]:
     """The parts of all files, in their order. Forked processes share what is in memory; elsewhere one does it all."""
     workers = min(len(jobs), os.cpu_count() or 1)
     if workers < 2 or "fork" not in multiprocessing.get_all_start_methods():
@@ -135,8 +129,8 @@ def _in_processes(jobs: list[tuple[Path, Prompts, bool]], meanwhile: Callable[[]
         return list(parts)
 
 
-def _read_part(file: Path, prompts: Prompts, parse_all: bool) -> _Part:
-    language, quick = language_of(file), QuickRows()
+def _read_part(file: Path, prompts: Prompts) -> _Part:
+    language = language_of(file)
     lines, rewards, offsets, sizes = array("i"), array("d"), array("q"), array("q")
     problems: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -144,19 +138,13 @@ def _read_part(file: Path, prompts: Prompts, parse_all: bool) -> _Part:
     with opened(file) as handle:
         for number, data in enumerate(handle, 1):
             begins, offset = offset, offset + len(data)
-            known = None if parse_all else quick.read(data)
-            if known is not None and known[1] != _UNSCORABLE:
-                line, reward = known
-            elif data.isspace():
+            if data.isspace():
                 continue
-            else:
-                row = parsed(data)
-                line, reward, problem = _usable(row, language, prompts)
-                if problem is not None:
-                    problems[problem] += 1
-                    first.setdefault(problem, number)
-                    continue
-                quick.learn(data, row, line)
+            line, reward, problem = _usable(parsed(data), language, prompts)
+            if problem is not None:
+                problems[problem] += 1
+                first.setdefault(problem, number)
+                continue
             lines.append(line)
             rewards.append(reward)
             offsets.append(begins)

@@ -14,16 +14,12 @@ import numpy as np
 import orjson
 
 from ...harness.store.files import replacing
-from ..pairing.rule import REASONS, Outcome, Pool, PromptSource, Target, best_candidates, pick_pairs
+from ..pairing.rule import Pool, PromptSource, Target, best_candidates, pick_pairs
 from .prompt_files import Prompts, message, parsed
 from .scored_files import Scored
 
 _KEPT = 1024
 """Texts that are kept, because the next file asks for the same ones."""
-
-
-class DamagedAnswer(Exception):
-    """A row that was picked can't be parsed."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +39,13 @@ class PickedPairs:
         return PickedPairs(self.pool, self.chosen[these], self.rejected[these], self.sizes[these], self.skips)
 
 
-def pick_study_pairs(scored: Scored, pool: Pool, reject_target: Target = "mean_minus_2sigma") -> PickedPairs:
+def pick_scored_pairs(scored: Scored, pool: Pool, reject_target: Target = "mean_minus_2sigma") -> PickedPairs:
     """The pairs. ``pool``: candidates of one prompt in one language, or in all."""
     skips: Counter[str] = Counter()
     found: list[tuple[np.ndarray, ...]] = []
     for rows in scored.blocks():
         picks = pick_pairs(scored.reward[rows], _pools(scored, rows, pool), rejected=reject_target)
-        counts = Counter(picks.outcomes.tolist())
-        skips.update({REASONS[Outcome(x)]: n for x, n in counts.items() if x != Outcome.PAIR})
+        skips.update(picks.skips())
         has = picks.has_pair
         found.append((rows[picks.chosen[has]], rows[picks.rejected[has]], picks.sizes[has]))
     chosen, rejected, sizes = (np.concatenate(x) for x in zip(*found, strict=True))
@@ -69,7 +64,7 @@ def _pools(scored: Scored, rows: np.ndarray, pool: Pool) -> np.ndarray:
     return lines if pool == "all" else lines * len(scored.languages) + scored.language_of(rows)
 
 
-class StudyRecords:
+class TrainingRecords:
     """The study's records of rows that were picked; their texts are read from where they lie.
 
     The prompt of a pair is shown in the language of chosen or, in pools of all languages, as ``prompt_source`` says;
@@ -86,7 +81,7 @@ class StudyRecords:
         self._answer = lru_cache(_KEPT)(self._read_answer)
         self._asked = lru_cache(_KEPT)(self._read_prompt)
 
-    def __enter__(self) -> StudyRecords:
+    def __enter__(self) -> TrainingRecords:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,12 +138,9 @@ class StudyRecords:
             language = available[int(rng.integers(len(available)))]
         return language, self._asked(language, line)
 
-    def _read_answer(self, row: int) -> str:
+    def _read_answer(self, row: int) -> str | None:
         file = self._scored.files[int(self._scored.file_of(np.array(row)))]
-        text = message(self._read(file, int(self._scored.offset[row])), "assistant")
-        if not text:
-            raise DamagedAnswer(file)
-        return text
+        return message(self._read(file, int(self._scored.offset[row])), "assistant")
 
     def _read_prompt(self, language: str, line: int) -> dict[str, Any]:
         return self._read(self._prompts.files[language], self._prompts.offsets[language][line])

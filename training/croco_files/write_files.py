@@ -1,4 +1,4 @@
-"""From the study's scored files to its training files: what ``train pair --layout study`` does."""
+"""From the study's scored files to its training files: what ``croco-eval train pair-files`` does."""
 
 from __future__ import annotations
 
@@ -13,45 +13,28 @@ from ...harness.errors import DataError
 from ...harness.text.langid import is_in_language
 from ...harness.text.languages import LANGUAGES
 from ..pairing.rule import POOLS, Pool, PromptSource, Target
-from .prompt_files import Prompts, read_prompts
+from ..pairing.select import PairSummary
+from .prompt_files import read_prompts
 from .scored_files import Scored, read_scored
-from .training_records import DamagedAnswer, PickedPairs, StudyRecords, pick_best, pick_study_pairs, write_jsonl
+from .training_records import PickedPairs, TrainingRecords, pick_best, pick_scored_pairs, write_jsonl
 
 _IDENTIFIED = 25
 """Pairs of each file, drawn at random, whose language is identified: it takes as long as selecting thousands."""
 _CHARACTERS = 300
+"""How much of an answer its language is identified by."""
 
 
 @dataclass(frozen=True)
-class LanguagePairs:
-    """What came out for a language (``all``: for the pools of all languages). Gaps are means of chosen less rejected,
-    NaN without pairs; ``length_gap`` is in characters.
-
-    Off-target rates are shares of answers that are not in the language they were asked for in, by the first 300
-    characters of up to 25 pairs drawn at random, where it can be told (``told`` of them); None where there are none.
-    """
-
-    language: str
-    pairs: int
-    reward_gap: float
-    length_gap: float
-    chosen_off_target: float | None
-    chosen_told: int
-    rejected_off_target: float | None
-    rejected_told: int
-
-
-@dataclass(frozen=True)
-class StudyFiles:
+class WrittenFiles:
     """``records``: file name -> number of records; ``skips``: (pool, reason) -> pools without a pair."""
 
     records: Mapping[str, int]
-    pairs: Sequence[LanguagePairs]
+    pairs: Sequence[PairSummary]
     skips: Mapping[tuple[str, str], int]
     scored: Scored
 
 
-def write_study_files(
+def write_training_files(
     scored_files: Sequence[Path],
     prompt_files: Sequence[Path],
     out: Path,
@@ -59,26 +42,15 @@ def write_study_files(
     prompt_source: PromptSource = "chosen",
     seed: int = 42,
     pools: Sequence[Pool] = POOLS,
-) -> StudyFiles:
+) -> WrittenFiles:
     """Writes the study's training files into ``out``: SFT and DPO, of pools in each language and over all of them.
 
     Raises DataError for files that can't be read or used, StoreError if ``out`` can't be written.
     """
     prompts = read_prompts(prompt_files)
     scored = read_scored(scored_files, prompts, meanwhile=lambda: is_in_language("", "en"))
-    try:
-        return _write(scored, prompts, out, reject_target, prompt_source, seed, pools)
-    except DamagedAnswer:
-        again = read_scored(scored_files, prompts, parse_all=True)
-        return _write(again, prompts, out, reject_target, prompt_source, seed, pools)
-
-
-def _write(
-    scored: Scored, prompts: Prompts, out: Path, reject_target: Target, prompt_source: PromptSource, seed: int,
-    pools: Sequence[Pool],
-) -> StudyFiles:  # fmt: skip
-    picked = {x: pick_study_pairs(scored, x, reject_target) for x in pools}
-    with StudyRecords(scored, prompts, prompt_source, seed) as records:
+    picked = {x: pick_scored_pairs(scored, x, reject_target) for x in pools}
+    with TrainingRecords(scored, prompts, prompt_source, seed) as records:
         work = _Writing(scored, records, out, seed)
         if "language" in picked:
             work.in_languages(picked["language"])
@@ -86,16 +58,16 @@ def _write(
             work.dpo("dpo_all_lang.jsonl", "all", picked["all"])
             work.sft("sft_all_lang_max_r_.jsonl", pick_best(scored, "all"))
     skips = {(pool, reason): n for pool, x in picked.items() for reason, n in x.skips.items()}
-    return StudyFiles(work.written, work.pairs, skips, scored)
+    return WrittenFiles(work.written, work.pairs, skips, scored)
 
 
 class _Writing:
     """Files written so far, and what came out for the pairs in them."""
 
-    def __init__(self, scored: Scored, records: StudyRecords, out: Path, seed: int) -> None:
+    def __init__(self, scored: Scored, records: TrainingRecords, out: Path, seed: int) -> None:
         self._scored, self._records, self._out, self._seed = scored, records, out, seed
         self.written: dict[str, int] = {}
-        self.pairs: list[LanguagePairs] = []
+        self.pairs: list[PairSummary] = []
 
     def in_languages(self, pairs: PickedPairs) -> None:
         """Writes the files of each language."""
@@ -125,10 +97,9 @@ class _Writing:
 
         self.written[name] = write_jsonl(self._out / name, counted())
         gaps = self._scored.reward[pairs.chosen] - self._scored.reward[pairs.rejected]
-        reward_gap, length_gap = (float(gaps.mean()), lengths / n) if n else (float("nan"), float("nan"))
-        self.pairs.append(
-            LanguagePairs(language, n, reward_gap, length_gap, *_off_target(chosen), *_off_target(rejected))
-        )
+        best, worse = _off_target(chosen), _off_target(rejected)
+        reward_gap, length_gap = (float(gaps.mean()), lengths / n) if n else (None, 0.0)
+        self.pairs.append(PairSummary(language, n, reward_gap, length_gap, best[0], worse[0], best[1], worse[1]))
 
 
 def _off_target(answers: Sequence[tuple[str, str]]) -> tuple[float | None, int]:

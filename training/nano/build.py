@@ -69,13 +69,13 @@ def build_reward(recipe: dict[str, Any], base: Path, out: Path, say: Callable[[s
     """Writes the reward model to ``out``: the base with a head of one logit, from preferences in one language. Beside
     it, in a folder with ``-head`` in its name, what the package holds of it."""
     from ..config import RewardSettings
-    from ..stages.prompts import read_preferences
+    from ..stages.prompts import read_preference_pairs
     from ..trainers.reward import train_reward
 
     settings = RewardSettings(seed=recipe["seed"], **recipe["reward"])
     if settings.preferences is None:
         raise UserError("the recipe's section reward has no preferences.")
-    rows = read_preferences(settings.preferences, settings.seed)
+    rows = read_preference_pairs(settings.preferences, settings.seed)
     say(f"{len(rows):,} preferences")
     log = train_reward(base, [(x.prompt, x.chosen, x.rejected) for x in rows], out, settings)
     say(f"reward loss {log[-1]['loss']:.3f}, accuracy {log[-1]['accuracy']:.3f} in training")

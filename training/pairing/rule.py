@@ -7,6 +7,7 @@ targets are the points of arXiv 2502.16825.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -84,6 +85,11 @@ class Picks:
     @property
     def has_pair(self) -> Array:
         return self.outcomes == Outcome.PAIR
+
+    def skips(self) -> Counter[str]:
+        """How many pools have no pair, by reason."""
+        counts = np.bincount(self.outcomes, minlength=len(Outcome)).tolist()
+        return Counter({REASONS[x]: counts[x] for x in REASONS if counts[x]})
 
 
 def pick_pairs(

@@ -19,9 +19,10 @@ _PAIRS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class PairSummary:
-    """What came out for a language of chosen answers. Gaps are means of chosen less rejected (``length_gap`` in
-    characters). Off-target rates are shares of answers that are not in the language they were asked for in, among
-    those where it can be told, of which there are ``chosen_told`` and ``rejected_told``; None where there is none."""
+    """The pairs of a language of chosen answers (``all``: of pools over all languages). Gaps are means of chosen less
+    rejected (``length_gap`` in characters; without pairs there is no reward gap). Off-target rates are shares of
+    answers that are not in the language they were asked for in, among those where it can be told, of which there are
+    ``chosen_told`` and ``rejected_told``; None where there is none."""
 
     language: str
     pairs: int
@@ -31,6 +32,19 @@ class PairSummary:
     rejected_off_target: float | None
     chosen_told: int
     rejected_told: int
+
+    def __str__(self) -> str:
+        if not self.pairs:
+            return "no pairs"
+        gap = "no reward gap (unscored gold)" if self.reward_gap is None else f"reward gap {self.reward_gap:.3f}"
+        chosen = _share(self.chosen_off_target, self.chosen_told)
+        rejected = _share(self.rejected_off_target, self.rejected_told)
+        lengths = f"length gap {self.length_gap:+.0f} characters"
+        return f"{gap}, {lengths}, off target {chosen} chosen and {rejected} rejected"
+
+
+def _share(rate: float | None, told: int) -> str:
+    return "unknown for" if rate is None else f"{rate:.0%} of {told:,}"
 
 
 def select_pairs(rule: PairRule, prompts: Sequence[Prompt], candidates: Candidates, seed: int) -> Pairs:
@@ -43,9 +57,7 @@ def select_pairs(rule: PairRule, prompts: Sequence[Prompt], candidates: Candidat
         if rule.members == "generations":
             values = np.where(candidates.is_gold, np.nan, values)
         picks = pick_pairs(values, pools, rule.reject_target, rule.chosen_target)
-    for outcome, count in enumerate(np.bincount(picks.outcomes)):
-        if outcome != Outcome.PAIR and count:
-            skips[f"pool: {REASONS[Outcome(outcome)]}"] += int(count)
+    skips.update({f"pool: {reason}": n for reason, n in picks.skips().items()})
     chosen, rejected, sizes = (x[picks.has_pair] for x in (picks.chosen, picks.rejected, picks.sizes))
     asked = _prompts_shown(rule, prompts, candidates, chosen, rejected, seed)
     there = asked >= 0

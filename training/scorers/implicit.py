@@ -18,7 +18,7 @@ from ...harness.config.strict import parse_options
 from ...harness.errors import ModelError
 from ...harness.models.sources import check_adapter, find_model
 from ...harness.text.languages import LANGUAGES
-from ..stages.score import Outcome, Outcomes, Rated
+from .base import Outcome, Outcomes, Rated
 from .likelihood import AT_ONCE, CausalModel, CausalOptions, Text
 from .reward_model import TOO_LONG
 

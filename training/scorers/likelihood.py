@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...harness.api.backend import Engine, ModelSpec
 from ...harness.api.records import LikelihoodRequest, Response
 from ...harness.backends.text import encode_pairs, render_chat
+from ...harness.config.strict import Strict
 from ...harness.errors import ModelError
 from ...harness.models.sources import ModelSource
 
@@ -23,10 +24,8 @@ Text = tuple[str, str]
 """A context and its continuation."""
 
 
-class CausalOptions(BaseModel):
+class CausalOptions(Strict):
     """A causal language model of the transformers library, and how it runs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(min_length=1)
     revision: str | None = None

@@ -8,7 +8,7 @@ from types import TracebackType
 from ...harness.errors import DataError
 from ..config import ScorerConfig
 from ..records import Candidate, Prompt
-from ..stages.score import Rated, make_scorer
+from .base import Rated, make_scorer
 
 
 class LiveReward:

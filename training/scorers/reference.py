@@ -6,17 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from ...harness.config.strict import parse_options
+from ...harness.config.strict import Strict, parse_options
 from ...judges.reference import VERSION, assess
-from ..stages.score import Outcome, Outcomes, Rated
+from .base import Outcome, Outcomes, Rated
 
 _BATCH = 256
-
-
-class _NoOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class ReferenceScorer:
@@ -26,7 +20,7 @@ class ReferenceScorer:
     """
 
     def __init__(self, **options: Any) -> None:
-        parse_options(_NoOptions, options, "scorer 'reference'")
+        parse_options(Strict, options, "scorer 'reference'")
 
     @property
     def identity(self) -> dict[str, Any]:

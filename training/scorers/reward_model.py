@@ -9,7 +9,7 @@ from typing import Any
 from ...harness.api.backend import Message, RewardModel
 from ...harness.config.strict import parse_options
 from ...harness.models.reward import RewardModelOptions
-from ..stages.score import Outcomes, Rated
+from .base import Outcomes, Rated
 
 TOO_LONG = "longer than the model's window"
 _BATCH = 256

@@ -19,7 +19,7 @@ from ...harness.errors import DataError, ModelError
 from ...harness.models.sources import find_model
 from ...harness.text.languages import LANGUAGES
 from ...harness.text.templates import fill
-from ..stages.score import Outcome, Outcomes, Rated
+from .base import Outcome, Outcomes, Rated
 from .implicit import EMPTY
 from .likelihood import AT_ONCE, CausalModel, CausalOptions, Text
 from .reward_model import TOO_LONG

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize
 
 from ...harness.backends.text import encode_pairs, token_batches
-from ...harness.config.strict import parse_options
+from ...harness.config.strict import Strict, parse_options
 from ...harness.errors import ModelError
 from ...harness.models.sources import find_model
-from ..stages.score import Outcomes, Rated
+from .base import Outcomes, Rated
 from .likelihood import AT_ONCE, CausalModel, CausalOptions
 from .reward_model import TOO_LONG
 
@@ -28,10 +27,8 @@ VERSION = "1"
 EMPTY = "empty answer"
 
 
-class Head(BaseModel):
+class Head(Strict):
     """Weights of the two statistics, per nat."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     typicality: float
     end: float

@@ -1,17 +1,23 @@
-"""A stage's folder: what was begun under which circumstances, what is done, and what the next stage may read."""
+"""Where the stages of a training run lie; of each, what it was begun with, whether it is done, and its dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...harness.errors import UserError
 from ...harness.store.parquet import read_records, write_columns
 from ...harness.store.run_directory import CellFolder, begin_or_refuse
 from ...harness.store.version import git_commit, package_version
 
+if TYPE_CHECKING:
+    from ..arms import Arm
+    from ..config import TrainConfig
+
 Record = TypeVar("Record")
+Say = Callable[[str], None]
+"""Tells the user something."""
 
 
 class Stage(CellFolder):
@@ -64,3 +70,60 @@ class Stage(CellFolder):
                 f"stage {self.name!r} is not done in {self.path}: run `croco-eval train {self.name.split()[0]} CONFIG`."
             )
         return self.seal_info()
+
+
+class TrainingDirectory:
+    """The folder of a training run: who lies where."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> TrainingDirectory:
+        """The folder that a config names."""
+        if config.out is None:
+            raise ValueError("a training config is read with read_train_config, which resolves `out`")
+        return cls(Path(config.out))
+
+    @property
+    def translations(self) -> Path:
+        """The folder of the translate stages, one per language."""
+        return self.root / "translate"
+
+    def translated(self, language: str) -> Stage:
+        """The prompts in a language, by the translator."""
+        return Stage(self.root, f"translate {language}")
+
+    def sample(self, arm: Arm | None = None) -> Stage:
+        """The candidates that an arm uses; without an arm the run's own."""
+        return Stage(self.root / (arm.sampled_in if arm else ""), "sample")
+
+    def score(self, arm: Arm | None, scorer: str) -> Stage:
+        """Rewards of these candidates, by a scorer."""
+        return Stage(self.root / (arm.sampled_in if arm else ""), f"score {scorer}")
+
+    def pairs(self, arm: Arm) -> Stage:
+        """The pairs that an arm learns from."""
+        return Stage(self.root / arm.paired_in, "pair")
+
+    def tuned(self, arm: Arm) -> Stage:
+        """What tuning an arm leaves: its data, its log and, in ``adapter``, its adapter."""
+        return Stage(self.root / arm.folder, arm.trainer)
+
+    def adapter(self, arm: Arm) -> Path:
+        """The folder of an arm's adapter."""
+        return self.tuned(arm).path / "adapter"
+
+    @property
+    def reward(self) -> Stage:
+        """The reward model that is trained."""
+        return Stage(self.root, "reward")
+
+    @property
+    def ledger(self) -> Path:
+        """What all calls of the run cost."""
+        return self.root / "ledger.jsonl"
+
+    def label(self, folder: Path) -> str:
+        """The name of a stage's folder in messages: ``pair``, ``multi/pair``, ``mono/seed-43/dpo``."""
+        return str(folder.relative_to(self.root)).removeprefix("arms/")

@@ -13,8 +13,8 @@ from ...harness import registry
 from ...harness.errors import DataError, UserError
 from ...harness.store.fingerprint import digest
 from ..config import CorpusPreferences, PromptsConfig, TrainConfig
-from ..records import Preference, Prompt, Translation
-from .folder import Stage
+from ..records import PreferencePair, Prompt, Translation
+from .folder import TrainingDirectory
 
 
 def load_prompts(config: TrainConfig) -> list[Prompt]:
@@ -47,7 +47,7 @@ def read_prompts(source: PromptsConfig, language: str, seed: int) -> list[Prompt
 
 def _translated(config: TrainConfig, language: str) -> list[Prompt]:
     """What the translate stage has kept."""
-    rows = Stage(Path(config.out or "."), f"translate {language}").read(Translation)
+    rows = TrainingDirectory.of(config).translated(language).read(Translation)
     return [
         Prompt(x.prompt_id, x.source_id, x.language, x.prompt, x.gold, x.metadata) for x in rows if x.prompt is not None
     ]
@@ -58,8 +58,8 @@ def prompts_digest(prompts: list[Prompt]) -> str:
     return digest([(x.prompt_id, x.source_id, x.prompt, x.gold, x.metadata) for x in prompts])
 
 
-def read_preferences(source: str | CorpusPreferences | None, seed: int) -> list[Preference]:
-    """Preferences of a file or, drawn with the seed and in its order, of a corpus.
+def read_preference_pairs(source: str | CorpusPreferences | None, seed: int) -> list[PreferencePair]:
+    """Preference pairs of a file or, drawn with the seed and in its order, of a corpus.
 
     Raises DataError for a file that is missing or wrong, UserError for no source or a corpus that has no preferences.
     """
@@ -74,21 +74,21 @@ def read_preferences(source: str | CorpusPreferences | None, seed: int) -> list[
         raise UserError(f"corpus {source.corpus!r} has no preferences: name another corpus, or a file.")
     wanted = {} if source.flaws is None else {"flaws": source.flaws}
     pairs = corpus.preferences(source.language, seed, passes=source.passes, **wanted)
-    rows = list(dict.fromkeys(Preference(x.prompt, x.chosen, x.rejected) for x in pairs))
+    rows = list(dict.fromkeys(PreferencePair(x.prompt, x.chosen, x.rejected) for x in pairs))
     random.Random(seed).shuffle(rows)
     return rows
 
 
-def _preferences_of_file(path: Path) -> list[Preference]:
+def _preferences_of_file(path: Path) -> list[PreferencePair]:
     """Rows with ``prompt``, ``chosen`` and ``rejected``. Raises DataError."""
-    found: list[Preference] = []
+    found: list[PreferencePair] = []
     for number, row in enumerate(_rows(path)):
         values = [row.get(x) for x in ("prompt", "chosen", "rejected")]
         if not all(isinstance(x, str) and x.strip() for x in values):
             raise DataError(f"{path}, row {number + 1}: a preference needs the texts prompt, chosen and rejected.")
         if values[1] == values[2]:
             raise DataError(f"{path}, row {number + 1}: chosen and rejected are the same text.")
-        found.append(Preference(*map(str, values)))
+        found.append(PreferencePair(*map(str, values)))
     if not found:
         raise DataError(f"{path} holds no preferences.")
     return found

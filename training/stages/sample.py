@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from ...harness.api.answerer import Answerer
 from ...harness.api.records import GenerationRequest, Response
@@ -15,10 +14,8 @@ from ...harness.store.fingerprint import seed_for
 from ...harness.text.langid import is_in_language
 from ..config import SampleConfig, TrainConfig
 from ..records import Candidate, Prompt
-from .folder import Stage
+from .folder import Say, Stage, TrainingDirectory
 from .prompts import prompts_digest
-
-Say = Callable[[str], None]
 
 
 def sample(config: TrainConfig, prompts: Sequence[Prompt], stage: Stage, progress: Progress, say: Say) -> None:
@@ -37,7 +34,7 @@ def sample(config: TrainConfig, prompts: Sequence[Prompt], stage: Stage, progres
     }
     if stage.enter(fingerprint):
         return
-    base = LoadedBase([system], ledger_of(config), say)
+    base = LoadedBase([system], TrainingDirectory.of(config).ledger, say)
     log = stage.log("answers")
     try:
         answerer = Answerer(base.engine(system), log, system.config.chat_template, {}, progress.answers)
@@ -50,11 +47,6 @@ def sample(config: TrainConfig, prompts: Sequence[Prompt], stage: Stage, progres
     rows = _candidates(prompts, answers, config.sample.n, system.name)
     info = {"policy": system.name, "on_policy": config.sample.policy is None}
     stage.finish(Candidate, rows, info, prompts=(Prompt, prompts))
-
-
-def ledger_of(config: TrainConfig) -> Path:
-    """What all calls of a training run cost."""
-    return Path(config.out or ".") / "ledger.jsonl"
 
 
 def _requests(

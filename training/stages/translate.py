@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...harness.api.answerer import Answerer
@@ -19,9 +18,8 @@ from ...harness.store.fingerprint import digest, seed_for
 from ..config import TrainConfig, TranslateConfig
 from ..records import Prompt, Translation
 from . import translation_checks as checks
-from .folder import Stage
+from .folder import Say, Stage, TrainingDirectory
 from .prompts import prompts_digest, read_prompts
-from .sample import Say, ledger_of
 from .translation_checks import Checked, Limits, check
 from .translation_request import TEMPLATE, ask
 
@@ -41,7 +39,7 @@ class LanguageCount:
     dropped: dict[str, int]
 
 
-def translate(config: TrainConfig, root: Path, progress: Progress, say: Say) -> list[LanguageCount]:
+def translate(config: TrainConfig, progress: Progress, say: Say) -> list[LanguageCount]:
     """Translates the English prompts of ``config.translate``: a stage of its own for each language, so that languages
     may come and go. Each is sealed with the prompts that were dropped, and why.
 
@@ -57,8 +55,9 @@ def translate(config: TrainConfig, root: Path, progress: Progress, say: Say) -> 
     if not sources:
         raise DataError("there are no English prompts to translate.")
     fingerprint = _fingerprint(settings, system, sources, config.seed)
-    stages = {code: Stage(root, f"translate {code}") for code in config.languages}
-    base = LoadedBase([system], ledger_of(config), say)
+    directory = TrainingDirectory.of(config)
+    stages = {code: directory.translated(code) for code in config.languages}
+    base = LoadedBase([system], directory.ledger, say)
     try:
         for code, stage in stages.items():
             if not stage.enter(fingerprint):

@@ -13,14 +13,15 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...harness import registry
 from ...harness.config.run_config import ArmsConfig, RunConfig, dump_config, read_config
 from ...harness.errors import UserError
-from ...harness.store.files import read_json, write_atomically
-from ..arms import Arm, resolve_arms, teacher_of
+from ...harness.store.files import write_atomically
+from ..arms import Arm, resolve_arms, teacher_name
 from ..config import TrainConfig, read_train_config
 from ..nano.shipped import STUDY
-from ..stages.sample import Say
+from ..plan import ALL
+from ..run import run, run_in_processes
+from ..stages.folder import Say, TrainingDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,23 +51,29 @@ def run_study(
     CrocoError in one sentence.
     """
     from ...harness.run.execute import execute
+    from ...reports.report.write import write_report
+    from ...reports.study.write_study import write_study
+    from ...reports.tables.all import write_tables
+    from .learning import learned_rewards
 
     def say(message: str) -> None:
         console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     config = training_config(training, out)
-    run = evaluation_config(evaluation, config, out, workers)
+    evaluated = evaluation_config(evaluation, config, out, workers)
     _tune(config, workers, console, say)
-    write_atomically(out / "run.yaml", dump_config(run))
-    execute(run, out / "run", console).raise_if_incomplete()
-    registry.load("commands", "report")(out / "run", figures=True)
-    arms, tuned = evaluated_arms(config), tuned_arms(config)
-    written = registry.load("reports", "study")(
-        out / "run",
+    folder = out / "run"
+    write_atomically(out / "run.yaml", dump_config(evaluated))
+    execute(evaluated, folder, console).raise_if_incomplete()
+    tables = write_tables(folder)
+    say(str(write_report(folder, tables)))
+    tuned = resolve_arms(config)
+    written = write_study(
+        folder,
         out / "report",
-        arms={k: [system_of(x) for x in v] for k, v in by_family(arms).items()},
-        logs=[{"arm": _family(x), "seed": x.settings.seed, **_how_it_went(x)} for x in tuned],
-        learned=_learned(config, tuned, say),
+        arms={k: [system_of(x) for x in v] for k, v in by_family(evaluated_arms(config)).items()},
+        logs=[_how_it_went(x, config) for x in tuned],
+        learned=learned_rewards(config, tuned, say),
         candidates=_candidates(config),
         command=command,
     )
@@ -82,11 +89,13 @@ def keep_first_seeds(study: Path, out: Path, training: Path | None) -> list[Path
     from ..nano.packed import keep_adapter
 
     kept: list[Path] = []
-    for name, arms in by_family(evaluated_arms(training_config(training, study))).items():
-        if not arms[0].adapter.is_dir():
-            raise UserError(f"{arms[0].adapter} is not there: finish the study first (croco-eval nano study).")
+    config = training_config(training, study)
+    for name, arms in by_family(evaluated_arms(config)).items():
+        adapter = TrainingDirectory.of(config).adapter(arms[0])
+        if not adapter.is_dir():
+            raise UserError(f"{adapter} is not there: finish the study first (croco-eval nano study).")
         kept.append(out / f"{STUDY}{name}")
-        keep_adapter(arms[0].adapter, kept[-1])
+        keep_adapter(adapter, kept[-1])
     return kept
 
 
@@ -115,8 +124,8 @@ def evaluation_config(path: Path | None, training: TrainConfig, out: Path, worke
     if len(config.systems) != 1 or config.systems[0].model != training.policy.model:
         raise UserError(f"run config {config.name!r}: its one system must be the base, {training.policy.model!r}.")
     base = config.systems[0]
-    arms = evaluated_arms(training)
-    tuned = [base.model_copy(update={"name": system_of(x), "adapter": str(x.adapter)}) for x in arms]
+    arms, at = evaluated_arms(training), TrainingDirectory.of(training)
+    tuned = [base.model_copy(update={"name": system_of(x), "adapter": str(at.adapter(x))}) for x in arms]
     firsts = {name: system_of(found[0]) for name, found in by_family(arms).items()}
     roles = {role: firsts[arm] for role, arm in _ROLES.items() if arm in firsts}
     return config.model_copy(
@@ -129,69 +138,51 @@ def evaluation_config(path: Path | None, training: TrainConfig, out: Path, worke
     )
 
 
-def tuned_arms(config: TrainConfig) -> list[Arm]:
-    """Everything that is tuned, one per seed."""
-    return resolve_arms(config, Path(config.out or "."))
-
-
 def evaluated_arms(config: TrainConfig) -> list[Arm]:
     """What is evaluated: all arms but those that only give their adapter to a scorer."""
-    teachers = {teacher_of(x) for x in config.scorers}
-    return [x for x in tuned_arms(config) if x.name not in teachers and _family(x) not in teachers]
+    teachers = {teacher_name(x) for x in config.scorers}
+    return [x for x in resolve_arms(config) if x.name not in teachers and x.family not in teachers]
 
 
 def by_family(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
     """Arms by name, each with its seeds."""
     found: dict[str, list[Arm]] = {}
     for arm in arms:
-        found.setdefault(_family(arm), []).append(arm)
+        found.setdefault(arm.family, []).append(arm)
     return found
 
 
 def system_of(arm: Arm) -> str:
     """The arm's name in the evaluation: ``mono-42``."""
-    return arm.name.replace("/seed-", "-")
-
-
-def _family(arm: Arm) -> str:
-    return arm.name.rpartition("/seed-")[0] or arm.name
+    return arm.family if arm.seed is None else f"{arm.family}-{arm.seed}"
 
 
 def _tune(config: TrainConfig, workers: int, console: Console, say: Say) -> None:
     if workers > 1:
-        from ..parallel import train_all
-
-        train_all(config, workers, say)
+        run_in_processes(config, workers, say)
         return
     from ...harness.run.progress import RunProgress
-    from ..pipeline import ALL, Pipeline
 
     progress = RunProgress(console, len(ALL), "stage")
     with progress.shown():
-        Pipeline(config, say, progress.lane(0)).run(ALL)
+        run(config, ALL, say, progress.lane(0))
 
 
-def _how_it_went(arm: Arm) -> dict[str, Any]:
-    """Rows an arm learnt from, steps, and the last fifth of its log in the mean."""
+def _how_it_went(arm: Arm, config: TrainConfig) -> dict[str, Any]:
+    """The arm and its seed, the rows it learnt from, its steps, and the mean of the last fifth of its log."""
     import pandas as pd
 
-    folder = arm.adapter.parent
-    log = pd.read_csv(folder / "log.csv")
+    stage = TrainingDirectory.of(config).tuned(arm)
+    log = pd.read_csv(stage.path / "log.csv")
     last = log.tail(max(1, len(log) // 5)).drop(columns=["step", "epoch", "learning_rate", "grad_norm"])
-    rows = read_json(folder / "cell.json")["rows"]
-    return {"trainer": arm.trainer, "rows": rows, "steps": int(log["step"].iloc[-1]), **last.mean().to_dict()}
-
-
-def _learned(config: TrainConfig, arms: Sequence[Arm], say: Say) -> Any:
-    """As ``learned_rewards`` has them, ``arm`` without its seed, which is a column of its own."""
-    from .learning import learned_rewards
-
-    table = learned_rewards(config, arms, say)
-    if table is None:
-        return None
-    known = {x.name: x for x in arms}
-    seeds = [known[x].settings.seed for x in table["arm"]]
-    return table.assign(seed=seeds, arm=[_family(known[x]) for x in table["arm"]])
+    return {
+        "arm": arm.family,
+        "seed": arm.settings.seed,
+        "trainer": arm.trainer,
+        "rows": stage.seal_info()["rows"],
+        "steps": int(log["step"].iloc[-1]),
+        **last.mean().to_dict(),
+    }
 
 
 def _candidates(config: TrainConfig) -> Any:
@@ -199,12 +190,12 @@ def _candidates(config: TrainConfig) -> Any:
     known answers."""
     import pandas as pd
 
-    root = Path(config.out or ".")
+    at = TrainingDirectory.of(config)
     truth = next((x.name for x in config.scorers if (x.scorer or x.name) == "reference"), None)
-    if truth is None or not (root / "score" / truth / "data.parquet").exists():
+    if truth is None or not at.score(None, truth).is_sealed:
         return None
     columns = ["prompt_id", "source_id", "language", "kind"]
-    table = pd.read_parquet(root / "sample" / "data.parquet", columns=columns)
+    table = pd.read_parquet(at.sample().data, columns=columns)
     for column, scorer in (("reward", config.reward_name), ("score", truth)):
-        table[column] = pd.read_parquet(root / "score" / scorer / "data.parquet", columns=["reward"])["reward"]
+        table[column] = pd.read_parquet(at.score(None, scorer).data, columns=["reward"])["reward"]
     return table[table["kind"].eq("generation")].drop(columns="kind").reset_index(drop=True)

@@ -17,14 +17,14 @@ from ...harness.errors import CrocoError, ModelError, UserError
 from ...harness.store.files import read_json, write_json
 from ...harness.store.parquet import read_records
 from ..config import DpoSettings, GrpoSettings, OnlineDpoSettings, RewardSettings, ScorerConfig, SftSettings
-from ..records import Answered, Pair, Preference, Prompt
+from ..records import Answered, Pair, PreferencePair, Prompt
 
 Trainer = Literal["sft", "dpo", "online-dpo", "grpo", "reward"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """``data``: Parquet of ``Answered`` (sft), ``Pair`` (dpo), ``Prompt`` (online) or ``Preference`` (reward).
+    """``data``: Parquet of ``Answered`` (sft), ``Pair`` (dpo), ``Prompt`` (online) or ``PreferencePair`` (reward).
 
     ``probe``: Parquet of ``Answered``, answers of the reference; ``scorer``: a section of the config, for online
     trainers. ``out``: the folder of the adapter or model; the log lies beside it.
@@ -61,7 +61,7 @@ def run(job: Job) -> list[dict[str, Any]]:
     if job.trainer == "reward":
         from .reward import train_reward
 
-        preferences = [(x.prompt, x.chosen, x.rejected) for x in read_records(data, Preference)]
+        preferences = [(x.prompt, x.chosen, x.rejected) for x in read_records(data, PreferencePair)]
         return train_reward(base, preferences, out, RewardSettings(**job.settings))
     return _run_online(job, base, out, read_records(data, Prompt), probe)
 

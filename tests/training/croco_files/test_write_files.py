@@ -10,7 +10,7 @@ import pytest
 from croco_eval.harness.errors import DataError
 from croco_eval.training.croco_files import scored_files as study
 from croco_eval.training.croco_files.prompt_files import language_of
-from croco_eval.training.croco_files.write_files import write_study_files
+from croco_eval.training.croco_files.write_files import write_training_files
 
 DPO_FIELDS = [
     *("id", "source_dataset", "domain", "prompt", "prompt_language", "chosen", "rejected", "chosen_score"),
@@ -75,7 +75,7 @@ def read(path: Path) -> list[dict]:
 
 def test_pairs_are_those_of_a_plain_reading(files, tmp_path: Path):
     scored, prompts = files
-    made = write_study_files(scored, prompts, tmp_path / "out")
+    made = write_training_files(scored, prompts, tmp_path / "out")
     for name, expected in (("dpo_all_lang", plain(scored, True)),):
         rows = read(tmp_path / "out" / f"{name}.jsonl")
         found = [(int(x["prompt"].split()[-1]), x["chosen"], x["rejected"], x["pool_size"]) for x in rows]
@@ -97,7 +97,7 @@ def test_pairs_do_not_depend_on_how_many_prompts_are_taken_at_once(files, tmp_pa
     made, texts = [], []
     for rows in (1 << 16, 40, 1):
         monkeypatch.setattr(study, "_ROWS_AT_ONCE", rows)
-        made.append(write_study_files(scored, prompts, tmp_path / "out"))
+        made.append(write_training_files(scored, prompts, tmp_path / "out"))
         texts.append({x.name: x.read_bytes() for x in (tmp_path / "out").iterdir()})
     assert texts[0] == texts[1] == texts[2]
     for x in made:
@@ -111,7 +111,7 @@ def test_pairs_do_not_depend_on_how_many_prompts_are_taken_at_once(files, tmp_pa
 
 def test_records_have_the_studys_fields_and_names(files, tmp_path: Path):
     scored, prompts = files
-    write_study_files(scored, prompts, tmp_path / "out")
+    write_training_files(scored, prompts, tmp_path / "out")
     assert sorted(x.name for x in (tmp_path / "out").iterdir()) == sorted(
         [f"dpo_in_lang_{x}.jsonl" for x in ("da", "de", "en")]
         + [f"sft_in_lang_max_r_{x}.jsonl" for x in ("da", "de", "en")]
@@ -127,7 +127,7 @@ def test_records_have_the_studys_fields_and_names(files, tmp_path: Path):
 
 @pytest.mark.parametrize(("source", "side"), [("chosen", "chosen_language"), ("rejected", "rejected_language")])
 def test_a_pool_of_all_languages_takes_the_prompt_in_the_language_asked_for(files, tmp_path: Path, source, side):
-    write_study_files(*files, tmp_path / "out", prompt_source=source)
+    write_training_files(*files, tmp_path / "out", prompt_source=source)
     for x in read(tmp_path / "out" / "dpo_all_lang.jsonl"):
         assert x["prompt_language"] == x[side] == x["prompt"][:2]
 
@@ -135,7 +135,7 @@ def test_a_pool_of_all_languages_takes_the_prompt_in_the_language_asked_for(file
 def test_a_random_prompt_language_depends_on_the_seed_alone(files, tmp_path: Path):
     texts = []
     for seed in (1, 1, 2):
-        write_study_files(*files, tmp_path / "out", prompt_source="random", seed=seed)
+        write_training_files(*files, tmp_path / "out", prompt_source="random", seed=seed)
         texts.append((tmp_path / "out" / "dpo_all_lang.jsonl").read_text(encoding="utf-8"))
     assert texts[0] == texts[1] != texts[2]
 
@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_used_are_counted_named_and_never_paired(tmp_path: P
     ]  # fmt: skip
     good = [row("Hvad?", "god", 2.0), row("Hvad?", "dårlig", -1.0)]
     scored = [write(tmp_path / "r_da_scored.jsonl", [*bad, "", *good])]
-    made = write_study_files(scored, prompts, tmp_path / "out")
+    made = write_training_files(scored, prompts, tmp_path / "out")
     assert {reason: n for (_, reason), n in made.scored.problems.items()} == {
         "are not JSON objects": 2,
         "have no messages with a prompt": 2,
@@ -173,7 +173,7 @@ def test_pools_without_a_pair_are_counted_by_reason(tmp_path: Path):
         row("tre?", "d", 1.0),
         row("tre?", "e", 0),
     ]
-    made = write_study_files([write(tmp_path / "r_da_scored.jsonl", rows)], prompts, tmp_path / "out")
+    made = write_training_files([write(tmp_path / "r_da_scored.jsonl", rows)], prompts, tmp_path / "out")
     assert made.skips["language", "only one scored candidate"] == 1
     assert made.skips["language", "no candidate below the chosen one"] == 1
     assert made.records["dpo_in_lang_da.jsonl"] == 1
@@ -186,10 +186,10 @@ def test_nothing_usable_and_missing_files_are_one_sentence(cli, tmp_path: Path):
     prompts = write(tmp_path / "prompts_da.jsonl", [{"messages": [message("user", "Hvad?")]}])
     empty = write(tmp_path / "r_da_scored.jsonl", [row("Andet?", "x", 1.0)])
     with pytest.raises(DataError, match="1 rows have a prompt without a parallel line"):
-        write_study_files([empty], [prompts], tmp_path / "out")
-    done = cli("train", "pair", "--scored", "nowhere.jsonl", "--prompts", prompts, "--out", "out")
+        write_training_files([empty], [prompts], tmp_path / "out")
+    done = cli("train", "pair-files", "--scored", "nowhere.jsonl", "--prompts", prompts, "--out", "out")
     assert (done.returncode, done.stderr) == (1, "croco-eval: scored file nowhere.jsonl is not there.\n")
-    done = cli("train", "pair", "--scored", empty, "--prompts", prompts, "--out", "out", "--reject-target", "mim")
+    done = cli("train", "pair-files", "--scored", empty, "--prompts", prompts, "--out", "out", "--reject-target", "mim")
     assert done.returncode == 2
     assert "did you mean 'min'" in done.stderr
 
@@ -197,9 +197,9 @@ def test_nothing_usable_and_missing_files_are_one_sentence(cli, tmp_path: Path):
 @pytest.mark.parametrize(("pool", "kept"), [("all", ["all_lang"]), ("language", ["in_lang"])])
 def test_one_kind_of_pools_may_be_asked_for(cli, files, tmp_path: Path, pool: str, kept: list[str]):
     scored, prompts = files
-    done = cli("train", "pair", "--scored", *scored, "--prompts", *prompts, "--out", "out", "--pool", pool)
+    done = cli("train", "pair-files", "--scored", *scored, "--prompts", *prompts, "--out", "out", "--pool", pool)
     assert done.returncode == 0, done.stderr
-    write_study_files(scored, prompts, tmp_path / "both")
+    write_training_files(scored, prompts, tmp_path / "both")
     names = {x.name for x in (tmp_path / "both").iterdir() if kept[0] in x.name}
     assert {x.name for x in (tmp_path / "out").iterdir()} == names
     for name in names:
@@ -207,23 +207,24 @@ def test_one_kind_of_pools_may_be_asked_for(cli, files, tmp_path: Path, pool: st
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    "words",
     [
-        (["--seed", "3"], "--seed is for --scored files; in a training config it is seed."),
-        (["--seed", "3", "--reject-target", "min"],
-         "--reject-target is for --scored files; in a training config it is pair.reject_target."),
-        (["--pool", "all"], "--pool is for --scored files; in a training config it is pair.pool."),
-        (["--out", "there"], "give either a training config or --scored, --prompts, --out and --layout, not both."),
+        ["--scored", "a.jsonl", "b.jsonl", "--prompts", "c.jsonl", "--out", "out", "--layout", "study"],
+        ["c.yaml", "--seed=3"],
     ],
-)  # fmt: skip
-def test_options_that_a_config_would_ignore_are_refused(cli, tmp_path: Path, options: list[str], said: str):
-    done = cli("train", "pair", "config.yaml", *options)
-    assert (done.returncode, done.stderr) == (2, f"croco-eval: {said}\n")
-
-
-def test_options_of_a_config_and_unknown_pools_are_refused_without_one(cli, tmp_path: Path):
-    done = cli("train", "pair", "--out", "out", "--dry-run")
-    assert (done.returncode, done.stderr) == (2, "croco-eval: --dry-run is for a training config.\n")
-    done = cli("train", "pair", "--out", "out", "--pool", "al")
+)
+def test_options_of_files_given_to_the_command_of_configs_name_the_other_command(cli, words: list[str]):
+    done = cli("train", "pair", *words)
+    option = next(x for x in words if x.startswith("--")).split("=")[0]
     assert done.returncode == 2
-    assert "did you mean 'all'" in done.stderr
+    assert done.stderr == (
+        f"croco-eval: {option} is for the study's own files: croco-eval train pair-files; in a training config the "
+        "rule is the section `pair`.\n"
+    )
+
+
+def test_wrong_values_are_refused_with_the_nearest_known_one(cli):
+    done = cli("train", "pair-files", "--out", "out", "--pool", "al")
+    assert (done.returncode, "did you mean 'all'" in done.stderr) == (2, True)
+    done = cli("train", "pair-files", "--scored", "x.jsonl")
+    assert (done.returncode, "--out is missing" in done.stderr) == (2, True)

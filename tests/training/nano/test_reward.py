@@ -22,7 +22,7 @@ from croco_eval.training.config import CorpusPreferences, RewardSettings
 from croco_eval.training.nano.build import read_recipe
 from croco_eval.training.nano.packed import keep_head
 from croco_eval.training.nano.shipped import base_folder
-from croco_eval.training.stages.prompts import read_preferences
+from croco_eval.training.stages.prompts import read_preference_pairs
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
@@ -146,10 +146,10 @@ def test_each_flaw_is_what_its_name_says(flaw: str):
 
 def test_preferences_come_in_one_seeded_order_and_not_twice():
     source = CorpusPreferences(corpus="locale", passes=2, flaws=("partial",))
-    rows = read_preferences(source, 3)
-    assert rows == read_preferences(source, 3)
+    rows = read_preference_pairs(source, 3)
+    assert rows == read_preference_pairs(source, 3)
     assert len(set(rows)) == len(rows) > 300
-    assert set(rows) != set(read_preferences(source, 4))
+    assert set(rows) != set(read_preference_pairs(source, 4))
 
 
 def test_an_unknown_flaw_or_setting_is_refused_by_name():

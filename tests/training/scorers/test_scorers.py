@@ -14,8 +14,9 @@ from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.errors import DataError, ModelError, UserError
 from croco_eval.training.config import ScorerConfig
 from croco_eval.training.records import Candidate, Prompt, Reward
+from croco_eval.training.scorers.base import Outcome, Rated, Scorer, make_scorer
 from croco_eval.training.stages.folder import Stage
-from croco_eval.training.stages.score import Outcome, Rated, Scorer, make_scorer, score
+from croco_eval.training.stages.score import score
 from helpers.reward_models import save_reward_model
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -9,8 +9,8 @@ from croco_eval.harness.errors import UserError
 from croco_eval.harness.models.sources import find_model
 from croco_eval.tasks.locale.corpus import LocaleCorpus
 from croco_eval.training.records import Candidate, Prompt
+from croco_eval.training.scorers.base import Rated
 from croco_eval.training.scorers.typicality import TypicalityScorer, fit_head
-from croco_eval.training.stages.score import Rated
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROWS = [

@@ -15,7 +15,7 @@ from croco_eval.harness.api.records import Response
 from croco_eval.harness.calls import client
 from croco_eval.harness.errors import DataError, ServerError, StoreError, UserError
 from croco_eval.training.config import read_train_config
-from croco_eval.training.pipeline import Pipeline
+from croco_eval.training.run import run as run_stages
 from croco_eval.training.stages.prompts import load_prompts
 from croco_eval.training.stages.translation_checks import Limits, check
 from croco_eval.training.stages.translation_request import ask
@@ -122,7 +122,7 @@ def config(tmp_path: Path, server: ScriptedServer) -> Callable[..., Path]:
 
 def run(path: Path, *stages: str, progress: Any = None) -> list[str]:
     said: list[str] = []
-    Pipeline(read_train_config(path), said.append, progress or Silent()).run(stages)
+    run_stages(read_train_config(path), stages, said.append, progress or Silent())
     return said
 
 

@@ -12,9 +12,9 @@ pytest.importorskip("vllm")
 
 import yaml
 from croco_eval.training.config import ScorerConfig, read_train_config
-from croco_eval.training.pipeline import Pipeline
 from croco_eval.training.records import Candidate, Prompt
-from croco_eval.training.stages.score import Rated, make_scorer
+from croco_eval.training.run import run as run_stages
+from croco_eval.training.scorers.base import Rated, make_scorer
 from helpers.reward_models import save_reward_model
 
 
@@ -44,7 +44,7 @@ def test_a_tuned_policy_is_sampled(tmp_path: Path):
         "scorers": [{"name": "reference"}],
     }
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(settings))
-    Pipeline(read_train_config(tmp_path / "train.yaml"), print, Silent()).run(["sample"])
+    run_stages(read_train_config(tmp_path / "train.yaml"), ["sample"], print, Silent())
     candidates = pd.read_parquet(tmp_path / "train/try/sample/data.parquet")
     own = candidates[candidates["kind"] == "generation"]
     assert len(own) == 2 * 3 * 4

@@ -1,4 +1,4 @@
-"""The study in miniature, at a toy size, as a user would run it; and the order in which its arms are made."""
+"""The study in miniature, at a toy size, as a user would run it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 import torch
 import yaml
 from croco_eval.harness.config.run_config import read_config
-from croco_eval.harness.errors import UserError
 from croco_eval.harness.models.sources import find_model
 from croco_eval.harness.models.tuning import read_tuning
-from croco_eval.training.arms import in_waves, resolve_arms, with_adapter
-from croco_eval.training.config import TrainConfig, read_train_config
-from croco_eval.training.parallel import Task, tasks_of
 from croco_eval.training.study.run_study import evaluated_arms, evaluation_config, training_config
 from safetensors.torch import load_file
 
@@ -57,73 +52,6 @@ def write(folder: Path, **changes: Any) -> Path:
     path = folder / "train.yaml"
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return path
-
-
-def config(folder: Path, **changes: Any) -> TrainConfig:
-    return read_train_config(write(folder, **changes))
-
-
-def waves(settings: TrainConfig) -> list[list[str]]:
-    return [[x.name for x in wave] for wave in in_waves(resolve_arms(settings, Path("root")))]
-
-
-def test_an_arm_comes_after_the_one_whose_adapter_rewards_it(tmp_path: Path):
-    turned = dict(reversed(ARMS.items()))
-    assert waves(config(tmp_path, arms=turned))[1] == ["icr/seed-1"]
-    assert waves(config(tmp_path)) == [["sft/seed-1", "mono/seed-1", "off-policy/seed-1", "online/seed-1", "teacher"],
-                                       ["icr/seed-1"]]  # fmt: skip
-
-
-def test_arms_that_wait_for_each_other_are_refused(tmp_path: Path):
-    arms = {**ARMS, "teacher": {"trainer": "dpo", "pair": {"reward": "icr"}}}
-    with pytest.raises(UserError, match="wait for each other's adapters: teacher, icr/seed-1"):
-        waves(config(tmp_path, arms=arms))
-
-
-@pytest.mark.parametrize(
-    ("adapter", "said"),
-    [
-        ({"arm": "techer"}, "did you mean 'teacher'"),
-        ({"arm": "mono"}, "several seeds; name one: 'mono/seed-1'"),
-        ({"of": "teacher"}, "adapter is a folder, a packaged name, or {arm: NAME}"),
-    ],
-)
-def test_a_scorer_that_asks_for_no_arm_s_adapter_is_refused(tmp_path: Path, adapter: dict[str, str], said: str):
-    arms = {**ARMS, "mono": {"trainer": "dpo", "seeds": [1, 2]}}
-    settings = config(tmp_path, arms=arms)
-    scorer = settings.scorers[2].model_copy(update={"options": {"model": "croco-nano", "adapter": adapter}})
-    with pytest.raises(UserError, match=said.replace("{", r"\{").replace("}", r"\}")):
-        with_adapter(scorer, resolve_arms(settings, tmp_path))
-
-
-def test_a_reward_that_no_scorer_gives_is_refused(tmp_path: Path):
-    arms = {"mono": {"trainer": "dpo", "pair": {"reward": "references"}}}
-    with pytest.raises(UserError, match=r"arms\.mono\.pair\.reward: 'references' is not one of the scorers"):
-        waves(config(tmp_path, arms=arms))
-
-
-def test_side_by_side_go_policies_then_adapters_and_what_others_wait_for_goes_first(tmp_path: Path):
-    tasks = tasks_of(resolve_arms(config(tmp_path), tmp_path))
-    own = Task(("sample", "score"), ("mono/seed-1", "teacher"))
-    other = Task(("sample", "score"), ("off-policy/seed-1",))
-    pairs = Task(("pair",), ("mono/seed-1", "off-policy/seed-1", "teacher"), (own, other))
-    teacher = Task(("dpo",), ("teacher",), (pairs,))
-    online = Task(("online-dpo",), ("online/seed-1",), (pairs,))
-    rewarded = Task(("sample", "score"), ("icr/seed-1",), (own, other, teacher))
-    assert tasks[:4] == [own, other, pairs, teacher]
-    assert rewarded in tasks
-    assert tasks.index(online) < tasks.index(Task(("dpo",), ("mono/seed-1",), (pairs,)))
-    assert sorted(y for x in tasks if x.stages[0] not in ("sample", "pair") for y in x.arms) == sorted(
-        x.name for x in resolve_arms(config(tmp_path), tmp_path)
-    )
-
-
-def test_a_task_comes_after_all_that_it_waits_for(tmp_path: Path):
-    tasks = tasks_of(resolve_arms(config(tmp_path), tmp_path), translates=True)
-    assert tasks[0] == Task(("translate",), ())
-    for place, task in enumerate(tasks):
-        assert set(task.after) <= set(tasks[:place])
-        assert task.after or task.stages == ("translate",)
 
 
 def test_the_packaged_study_has_all_arms_with_three_seeds_and_plans(tmp_path: Path, cli):
