@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +45,10 @@ def run(
 def run_in_processes(config: TrainConfig, workers: int, say: Say) -> None:
     """Runs all stages that the arms need, a step as soon as a process is free and what it waits for is done: for small
     models on a CPU. Tells when steps begin, and what they said when they end. Raises a CrocoError."""
+    import multiprocessing
+    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+
     from ..harness.run.processes import end_with_parent
 
     left, begun = by_urgency(steps(config, stages=ALL)), time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -31,33 +32,34 @@ def write_records(path: Path, kind: type[Record], rows: Sequence[Record]) -> Non
 
 
 def write_columns(path: Path, kind: type, tables: Iterable[Any], compression: str = "zstd") -> None:
-    """Records of one kind that come as Arrow tables, as a Parquet file, atomically.
-
-    Long texts are written so that ``texts.LongTexts`` can fetch single ones.
-    """
+    """Records of one kind that come as Arrow tables, as a Parquet file, atomically; their long texts go into a file
+    beside it, which ``texts.LongTexts`` reads."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from .texts import length_column, lengths, rows_per_group, writer_options
+    from .texts import texts_file
 
-    schema = _schema(kind)
-    long = [x.name for x in fields(kind) if x.metadata.get("long_text")]
-    for name in long:
-        schema = schema.append(pa.field(length_column(name), pa.int32()))
-    with (
-        replacing(path) as file,
-        pq.ParquetWriter(file, schema, **writer_options(schema.names, long, compression)) as writer,
-    ):
+    schema, long = _schema(kind), _long_texts(kind)
+    plain = pa.schema([x for x in schema if x.name not in long])
+    with ExitStack() as stack:
+        beside = None
+        if long:
+            file = stack.enter_context(replacing(texts_file(path)))
+            texts = pa.schema([(x, pa.large_string()) for x in long])
+            beside = stack.enter_context(pa.ipc.new_file(file, texts))
+        file = stack.enter_context(replacing(path))
+        writer = stack.enter_context(pq.ParquetWriter(file, plain, compression=compression))
         for table in tables:
-            for name in long:
-                table = table.append_column(length_column(name), lengths(table[name]))
-            writer.write_table(table.select(schema.names), row_group_size=rows_per_group(table))
+            writer.write_table(table.select(plain.names))
+            if beside is not None:
+                beside.write_table(table.select(long).cast(texts))
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
-    """Records of one kind from a Parquet file; a column that an older version did not write has its default.
+    """Records of one kind from a Parquet file, and their long texts from the file beside it; a column that an older
+    version did not write has its default.
 
-    Raises StoreError if the file is missing, damaged or of another kind.
+    Raises StoreError if a file is missing, damaged or of another kind.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -66,12 +68,21 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
     try:
         with pq.ParquetFile(path) as file:  # `read_table` imports pandas
             present = set(file.schema_arrow.names)
-            rows = file.read(columns=[x.name for x in columns if x.name in present]).to_pylist()
+            table = file.read(columns=[x.name for x in columns if x.name in present])
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} can't be read as {kind.__name__} records: {error}.") from error
-    if missing := [x.name for x in columns if x.default is MISSING and x.name not in present]:
+    for name in _long_texts(kind):
+        if name not in present:
+            from .texts import read_texts
+
+            table = table.append_column(name, read_texts(path, name, len(table))[0])
+    if missing := [x.name for x in columns if x.default is MISSING and x.name not in table.column_names]:
         raise StoreError(f"{path} can't be read as {kind.__name__} records: it has no column {missing[0]!r}.")
-    return [kind(**x) for x in rows]
+    return [kind(**x) for x in table.to_pylist()]
+
+
+def _long_texts(kind: type) -> list[str]:
+    return [x.name for x in fields(kind) if x.metadata.get("long_text")]
 
 
 def _schema(kind: type) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent import futures
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def test_dry_run_run_and_workers_do_the_same_steps_and_keep_the_order(
             return future
 
     monkeypatch.setattr(running, "Runner", Written)
-    monkeypatch.setattr(running, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
     running.run(settings, ALL, lambda message: None, None)  # pyright: ignore[reportArgumentType]
     one_by_one = names(settings, done)
     done.clear()
