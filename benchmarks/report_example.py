@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from croco_eval.harness.api.records import Signature
 from croco_eval.harness.text.languages import GROUPS, group_of
 from croco_eval.reports.figures.differences import differences_figure
 from croco_eval.reports.figures.style import save
+from croco_eval.reports.records.rules import Rules
 from croco_eval.reports.records.run_data import RunData
-from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.comparisons import comparison_table
 
 ITEMS = 300
 GAINS = {"base": (0.0, 0.0, 0.0), "sft": (0.05, 0.0, -0.1), "dpo": (0.12, 0.06, 0.0)}
@@ -36,18 +38,17 @@ def example() -> RunData:
             rows += [
                 {"system": system, "suite": "quiz", "language": language, "task": "t", "metric": "acc"}
                 | {"item_id": f"{i}/{language}", "source_id": str(i), "kind": "binary", "primary": True}
-                | {"value": float(x), "unscored": None, "signature": language}
+                | {"value": float(x), "unscored": None, "signature": Signature.of({"data": language})}
                 for i, x in enumerate(base ^ flips)
             ]
     manifest = {"systems": dict.fromkeys(GAINS), "suites": {"quiz": {"kind": "structured"}}, "reference": "base"}
     manifest |= {"languages": list(GROUPS["paper"]), "judges": {}}
-    missing = pd.DataFrame(columns=["system", "suite", "language", "reason"])
-    return RunData(manifest, pd.DataFrame(rows), pd.DataFrame(), missing)
+    return RunData.of_tables(manifest, pd.DataFrame(rows), pd.DataFrame())
 
 
 def main() -> None:
     """Writes the figure."""
-    table = comparison_table(example(), ComparisonRules())
+    table = comparison_table(example(), Rules())
     _, pdf = save(differences_figure(table), Path(sys.argv[1]) / "differences-example", dpi=130)
     pdf.unlink()
 

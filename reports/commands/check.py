@@ -57,29 +57,28 @@ def _check(
     out: Path,
     console: Console,
 ) -> str:
+    from ..document.terminal import show
     from ..gate.check import check_run
-    from ..gate.files import FILES, write_gate
+    from ..gate.files import FILES, brief, write_gate
     from ..gate.policy import read_policy
-    from ..gate.show import show
+    from ..records.run_data import RunData
 
-    result = check_run(run, read_policy(policy), candidate, reference, baseline)
+    result = check_run(RunData(run), read_policy(policy), candidate, reference, baseline)
     write_gate(out, result)
-    show(result, console)
-    for name in FILES:
-        console.print(str(out / name), markup=False, highlight=False, soft_wrap=True)
+    show([*brief(result), *(str(out / x) for x in FILES)], console)
     return result.verdict
 
 
 def _export(run: Path, candidate: str | None, export: Path, console: Console) -> None:
+    from ..document.terminal import show
     from ..gate.baseline import default_candidate
     from ..gate.export import system_items, write_items
-    from ..gate.sides import check_name
-    from ..records.run_data import load_run
+    from ..gate.pair import check_name
+    from ..records.run_data import RunData
 
-    data = load_run(run)
-    name = candidate or default_candidate(data, run)
+    data = RunData(run)
+    name = candidate or default_candidate(data)
     check_name(name, data.systems, run)
-    items = system_items(run, data, name)
+    items = system_items(data, name)
     write_items(export, items)
-    text = f"{export}: {len(items)} values of {name}"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    show([f"{export}: {len(items)} values of {name}"], console)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,25 +21,14 @@ def compare(
     correction: Annotated[str | None, typer.Option("--correction", help="holm or bh.")] = None,
 ) -> None:
     """Compare systems on the items both have, and write comparisons.csv. What isn't named is as in the run's config."""
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from ..document.terminal import print_comparisons
-    from ..records.run_data import load_run
-    from ..records.settings import report_settings
-    from ..tables.all import write_csv
-    from ..tables.comparisons import comparison_table
+    from ..document.terminal import show
+    from ..records.run_data import RunData
+    from ..report.brief import comparison_blocks
+    from ..tables.comparisons import compare as make_comparisons
+    from ..tables.csv_files import write_csv
 
-    rules = report_settings(run).rules
-    named: dict[str, Any] = {"alpha": alpha, "margin": margin, "correction": correction}
-    if margin is not None:
-        named["margins"] = {}
-    rules = replace(rules, **{k: v for k, v in named.items() if v is not None})
-    data = load_run(run)
-    against = reference or data.manifest["reference"]
-    candidates = [candidate] if candidate else [x for x in data.systems if x != against]
-    table = comparison_table(data, rules, [(x, against) for x in candidates])
+    table = make_comparisons(RunData(run), candidate, reference, alpha=alpha, margin=margin, correction=correction)
     write_csv(run / "comparisons.csv", table)
-    print_comparisons(table, Console())
-    typer.echo(str(run / "comparisons.csv"))
+    show([*comparison_blocks(table), str(run / "comparisons.csv")], Console())

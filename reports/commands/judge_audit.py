@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from ..document.document import Block, TextTable
     from ..records.run_data import Frame
 
 _SHARES = {
@@ -33,24 +32,27 @@ def judge_audit(run: Annotated[Path, typer.Argument(help="Run directory.")]) -> 
     """Show how far the judges of a run can be trusted, from their judgments alone; writes judge_audit.csv."""
     from rich.console import Console
 
-    from ..records.run_data import load_judgments
-    from ..tables.all import write_csv
+    from ..document.terminal import show
+    from ..records.run_data import RunData
+    from ..tables.csv_files import write_csv
     from ..tables.judge_audit import FILE
     from ..tables.judge_audit import judge_audit as make_audit
 
-    table = make_audit(run)
+    data = RunData(run)
+    table = make_audit(data)
     write_csv(run / FILE, table)
-    console = Console()
-    for shown in _tables(table):
-        console.print(shown)
-    for x in load_judgments(run)[1].itertuples():
-        gap = f"left out: {x.system}, {x.suite}, {x.language}: {x.reason}"
-        console.print(gap, style="yellow", markup=False, soft_wrap=True)
-    for sentence in sentences(table):
-        console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    show([*_blocks(table, data.unfinished_judgings), str(run / FILE)], Console())
+
+
+def _blocks(table: Frame, unfinished: Frame) -> Iterator[Block]:
+    from ..document.document import Remark
+
+    yield from _tables(table)
+    for x in unfinished.itertuples():
+        yield Remark(f"left out: {x.system}, {x.suite}, {x.language}: {x.reason}")
+    yield from (Remark(x, "alarm") for x in sentences(table))
     if table["flag"].ne("").any():
-        console.print("* differs from one half, by Holm's correction over the languages", highlight=False)
-    console.print(str(run / FILE), markup=False, highlight=False, soft_wrap=True)
+        yield "* differs from one half, by Holm's correction over the languages"
 
 
 def sentences(table: Frame) -> list[str]:
@@ -77,7 +79,7 @@ def sentences(table: Frame) -> list[str]:
     return said
 
 
-def _tables(table: Frame) -> Iterator[Table]:
+def _tables(table: Frame) -> Iterator[TextTable]:
     judged = table[table["measure"].isin(list(_SHARES))]
     for (judge, suite), part in judged.groupby(["judge", "suite"], sort=False):
         yield _by_language(f"judge {judge}: {suite}", part, "measure", _SHARES)
@@ -89,47 +91,31 @@ def _tables(table: Frame) -> Iterator[Table]:
         yield _by_language(f"{suite}: answers in another language", part, "system", {x: x for x in part["system"]})
 
 
-def _by_language(title: str, part: Frame, across: str, names: dict[str, str]) -> Table:
-    shown = _plain(title)
-    shown.add_column("language")
+def _by_language(caption: str, part: Frame, across: str, names: dict[str, str]) -> TextTable:
+    from ..document.document import TextTable
+
     present = [x for x in names if part[part[across].eq(x)]["n"].gt(0).any()]
-    for x in present:
-        shown.add_column(names[x], justify="right")
-    shown.add_column("judgments" if across == "measure" else "answers", justify="right")
+    lines = []
     for language, rows in part.groupby("language", sort=False):
         cells = rows.drop_duplicates(across).set_index(across)
-        shown.add_row(
-            str(language), *(_number(cells.loc[x]) if x in cells.index else "" for x in present), f"{rows['n'].max():,}"
-        )
-    return shown
+        numbers = (_number(cells.loc[x]) if x in cells.index else "" for x in present)
+        lines.append((str(language), *numbers, f"{rows['n'].max():,}"))
+    counted = "judgments" if across == "measure" else "answers"
+    return TextTable(caption, ("language", *(names[x] for x in present), counted), tuple(lines))
 
 
-def _agreement(pairs: Frame) -> Table:
+def _agreement(pairs: Frame) -> TextTable:
     """Of each suite the row that pools its languages, or that of its only one."""
+    from ..document.document import TextTable
+
     names = {"cohen_kappa": "kappa", "krippendorff_alpha": "alpha", "self_agreement": "same verdict again"}
-    shown = _plain("agreement")
-    for x in ("judges", "suite", "language", "measure", "value", "n", "note"):
-        shown.add_column(x, justify="right" if x in ("value", "n") else "left")
+    lines = []
     for x in pairs.drop_duplicates(["judge", "other_judge", "suite", "measure"], keep="last").to_dict("records"):
         judges = f"{x['judge']}, {x['other_judge']}" if x["judge"] else "all"
         row = (judges, x["suite"], x["language"], names[x["measure"]], _number(x), f"{x['n']:,}", x["note"])
-        shown.add_row(*map(_safe, row))
-    return shown
-
-
-def _plain(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        title=_safe(title),
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+        lines.append(row)
+    columns = ("judges", "suite", "language", "measure", "value", "n", "note")
+    return TextTable("agreement", columns, tuple(lines), n_names=4)
 
 
 def _number(row: Any) -> str:
@@ -138,9 +124,3 @@ def _number(row: Any) -> str:
     return f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]".replace(" [nan, nan]", "") + (
         "*" if row["flag"] else ""
     )
-
-
-def _safe(text: object) -> str:
-    from rich.markup import escape
-
-    return escape(str(text))

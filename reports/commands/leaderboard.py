@@ -19,16 +19,18 @@ def leaderboard(
     from rich.console import Console
 
     from ...harness.errors import UserError
-    from ..document.terminal import print_leaderboard
-    from ..records.merge import join_runs
-    from ..records.settings import report_settings
-    from ..tables.all import score_table, write_csv
+    from ..document.document import Remark
+    from ..document.terminal import show
+    from ..records.merge import merge_runs
+    from ..report.brief import leaderboard_blocks
+    from ..tables.csv_files import write_csv
     from ..tables.leaderboard import leaderboard as make_leaderboard
+    from ..tables.scores import score_table
 
-    joined = join_runs(runs)
-    table = make_leaderboard(joined.data, score_table(joined.data), report_settings(runs[0]).rules)
+    merged = merge_runs(runs)
+    table = make_leaderboard(merged.data, score_table(merged.data), merged.data.settings.rules)
     flagged = table[table["flags"].ne("")]
-    reasons = [*joined.notes, *(f"{x.system}: {x.flags}" for x in flagged.itertuples())]
+    reasons = [*merged.notes, *(f"{x.system}: {x.flags}" for x in flagged.itertuples())]
     if reasons and len(runs) > 1 and not flag:
         raise UserError(
             f"these runs can't stand in one ranking: {'. '.join(reasons[:5])}"
@@ -36,10 +38,6 @@ def leaderboard(
             "--flag shows such values, flagged and unranked."
         )
     if len(runs) > 1:
-        table.insert(1, "run", ["+".join(joined.runs[x]) for x in table["system"]])
+        table.insert(1, "run", ["+".join(merged.runs[x]) for x in table["system"]])
     write_csv(out, table)
-    console = Console()
-    print_leaderboard(table, console)
-    for note in joined.notes:
-        console.print(note, style="yellow", markup=False, soft_wrap=True)
-    typer.echo(str(out))
+    show([*leaderboard_blocks(table), *map(Remark, merged.notes), str(out)], Console())

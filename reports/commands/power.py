@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from ..document.document import Block
     from ..stats.power import Design
 
 DESIGNS = ("paired-binary", "win-rate", "continuous")
@@ -37,6 +37,7 @@ def power(
     from rich.console import Console
 
     from ...harness.errors import UserError
+    from ..document.terminal import show
 
     console = Console()
     if difference is not None and not difference > 0:
@@ -45,13 +46,13 @@ def power(
         if run is None:
             planned = _design(design, {"--discordance": discordance, "--ties": ties, "--sd": sd}, clusters_of, icc)
             text = _sentence(planned, design == "win-rate", difference, items, level, alpha)
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            show([text], console)
         elif any(x is not None for x in (design, items, discordance, ties, sd, icc)) or clusters_of != 1:
             raise UserError(
                 "a run brings its own noise: beside RUN only --difference, --alpha and --power have a meaning."
             )
         else:
-            _show_run(run, difference, level, alpha, console)
+            show(_of_run(run, difference, level, alpha), console)
     except ValueError as error:
         raise UserError(f"{error}.") from error
 
@@ -110,31 +111,24 @@ def _items(n: int, design: Design) -> str:
     return f"{n:,} items ({n / design.cluster_size:,.1f} clusters of {design.cluster_size:g})"
 
 
-def _show_run(run: Path, difference: float | None, level: float, alpha: float, console: Console) -> None:
+def _of_run(run: Path, difference: float | None, level: float, alpha: float) -> Iterator[Block]:
     import pandas as pd
-    from rich.markup import escape
-    from rich.table import Table
 
-    from ..records.run_data import load_run
+    from ..document.document import TextTable
+    from ..records.run_data import RunData
     from ..tables.power import power_table
 
-    found = power_table(load_run(run), None, difference, level, alpha)
-    for (candidate, reference, suite, metric), rows in found.groupby(
-        ["candidate", "reference", "suite", "metric"], sort=False
-    ):
-        title = escape(f"{suite}, {metric}: {candidate} against {reference}")
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-        table.add_column("language")
-        for name in ("n", "clusters", "se", "detects", *([f"items for {difference:g}"] if difference else [])):
-            table.add_column(name, justify="right")
+    columns = ("language", "n", "clusters", "se", "detects", *([f"items for {difference:g}"] if difference else []))
+    names = ["candidate", "reference", "suite", "metric"]
+    found = power_table(RunData(run), None, difference, level, alpha)
+    for (candidate, reference, suite, metric), rows in found.groupby(names, sort=False):
+        lines = []
         for x in rows.itertuples():
             numbers = [f"{y:.4f}" if y == y else "-" for y in (x.se, x.mde)]
             needed = ["-" if pd.isna(x.items_needed) else f"{x.items_needed:,}"] if difference else []
-            table.add_row(str(x.language), f"{x.n:,}", f"{x.clusters:,}", *numbers, *needed)
-        console.print(table)
-    console.print(
+            lines.append((str(x.language), f"{x.n:,}", f"{x.clusters:,}", *numbers, *needed))
+        yield TextTable(f"{suite}, {metric}: {candidate} against {reference}", columns, tuple(lines))
+    yield (
         f"detects: the true difference that is found with a probability of {level:.0%} (two-sided test at alpha "
-        f"{alpha:g}, uncorrected); -: too few items differ to say.",
-        highlight=False,
-        soft_wrap=True,
+        f"{alpha:g}, uncorrected); -: too few items differ to say."
     )

@@ -15,11 +15,12 @@ def report(
     """Recompute the CSV files of a run and write report/report.md with its figures, without any model."""
     from rich.console import Console
 
-    from ..report.summary import print_run
+    from ..document.terminal import show
+    from ..records.run_data import RunData
+    from ..report.summary import summary
     from ..report.write import write_report
     from ..tables.all import write_tables
 
-    tables = write_tables(run)
-    written = write_report(run, tables, figures)
-    print_run(run, tables.data, tables.frames, Console())
-    typer.echo(str(written))
+    tables = write_tables(RunData(run))
+    written = write_report(tables, figures)
+    show([*summary(tables), str(written)], Console())

@@ -18,13 +18,23 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """A paragraph that stands out. ``tone``: a verdict, ``warning`` or ``alarm``."""
+
+    text: str
+    tone: str = "warning"
+
+
+@dataclass(frozen=True)
 class TextTable:
-    """A table as it is read: rounded numbers, intervals in brackets. ``n_names``: leading columns that hold names."""
+    """A table as it is read: rounded numbers, intervals in brackets. ``n_names``: leading columns that hold names;
+    ``group_ends``: numbers of the rows that end a group of rows."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     n_names: int = 1
+    group_ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Picture:
     draw: Callable[[], Figure]
 
 
-Block = str | Listing | TextTable | Picture
+Block = str | Remark | Listing | TextTable | Picture
 """A paragraph is a plain string."""
 
 

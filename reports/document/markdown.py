@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .document import Block, Document, Listing, Picture, TextTable
+from .document import Block, Document, Listing, Picture, Remark, TextTable
 
 _SPECIAL = re.compile(r"[\\`*|]|<(?=[A-Za-z/!?])|(?<=\])\(|(?<!\w)_|_(?!\w)|^#(?=#* )|^[-+>](?= )")
 """What Markdown would read as its own, in one line of text or one cell."""
@@ -23,8 +23,8 @@ def to_markdown(document: Document, figures: str | None) -> str:
 
 
 def _lines(block: Block, figures: str) -> Iterator[str]:
-    if isinstance(block, str):
-        yield _escaped(block)
+    if isinstance(block, str | Remark):
+        yield _escaped(block if isinstance(block, str) else block.text)
     elif isinstance(block, Listing):
         yield from (f"- {_escaped(x)}" for x in block.items)
     elif isinstance(block, Picture):

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..records.comparison import INCONCLUSIVE
 from ..records.run_data import Frame
-from ..tables.comparisons import INCONCLUSIVE
 from .rows import grid, interval, legend, mark, note, places_of, shared_label
 from .style import BLACK, GREY, VERDICT_MARKS, styled, units
 

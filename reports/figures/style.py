@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ...harness.store.files import write_atomically
 from ...harness.text.languages import LANGUAGES
 from ..items.scopes import WHOLE
-from ..tables.comparisons import FORGOT, IMPROVED, INCONCLUSIVE, MATCHED
+from ..records.comparison import FORGOT, IMPROVED, INCONCLUSIVE, MATCHED
 
 P = ParamSpec("P")
 

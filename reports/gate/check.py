@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..records.run_data import RunData
 from .baseline import against_baseline
 from .measure import measure
+from .pair import within_run
 from .policy import GatePolicy
-from .sides import within_run
 from .verdict import GateResult, decide
 
 
 def check_run(
-    run: Path,
+    run: RunData,
     policy: GatePolicy,
     candidate: str | None = None,
     reference: str | None = None,
@@ -23,9 +24,9 @@ def check_run(
     Raises UserError for names, policies and baselines that don't fit the run, StoreError for a damaged one.
     """
     if baseline is None:
-        sources = within_run(run, candidate, reference, policy.max_off_target is not None)
+        pair = within_run(run, candidate, reference, policy.max_off_target is not None)
     else:
-        sources = against_baseline(run, baseline, candidate, reference, policy.suites)
-    resolved = policy.resolve(sources.data.suites, sources.data.languages)
-    rows, notes = measure(run, sources, resolved)
-    return decide(sources.candidate, sources.reference, rows, resolved, notes)
+        pair = against_baseline(run, baseline, candidate, reference, policy.suites)
+    resolved = policy.resolve(pair.data.suites, pair.data.languages)
+    rows, notes = measure(run, pair, resolved)
+    return decide(pair.candidate, pair.reference, rows, resolved, notes)

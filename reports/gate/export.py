@@ -5,34 +5,31 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 
-from ...harness.api.records import Generation, Item, MetricKind
+from ...harness.api.records import MetricKind, Signature
 from ...harness.errors import UserError
 from ...harness.store.files import write_atomically
 from ...harness.store.fingerprint import digest
-from ...harness.store.parquet import read_records
-from ...harness.store.run_directory import CellFolder, RunDirectory
-from ...harness.text.langid import is_in_language
 from ...harness.text.languages import get_language
+from ..items.measures import OFF_TARGET, measured
 from ..records.run_data import Frame, RunData
 
 ITEM_COLUMNS = (
     *("system", "suite", "language", "task", "metric", "kind", "item_id", "source_id"),
     *("value", "unscored", "signature"),
 )
-OFF_TARGET = "off_target"
 _KEY = ("system", "suite", "language", "task", "metric", "item_id")
-_CHARACTERS = 2000
-"""So much of an answer is read, as for ``off_target.csv``."""
+_parsed = cache(Signature.parse)
 
 
-def system_items(folder: Path, data: RunData, system: str) -> Frame:
+def system_items(data: RunData, system: str) -> Frame:
     """All item values of a system (``ITEM_COLUMNS``): primary scores, preferences over the reference, off-target."""
-    parts = [_scores(data, system), _preferences(data, system), _off_target(folder, data, system)]
+    parts = [_scores(data, system), _preferences(data, system), off_target_items(data, system)]
     full = [x for x in parts if len(x)]
     return pd.concat(full, ignore_index=True) if full else pd.DataFrame(columns=ITEM_COLUMNS)
 
@@ -47,42 +44,31 @@ def _scores(data: RunData, system: str) -> Frame:
 def _preferences(data: RunData, system: str) -> Frame:
     """Preferences as values of ``win_rate[JUDGE]``. Over whom they are is a part of their signature."""
     rows = data.preferences[data.preferences["candidate"] == system]
-    metric = "win_rate[" + rows["judge"] + "]"
-    over = rows["reference"].map(
-        {x: f"reference:{x}|reference-id:{digest(identity)}|" for x, identity in data.manifest["systems"].items()}
-    )
+    reference = data.manifest["reference"]
+    over = Signature.of({"reference": reference, "reference-id": digest(data.manifest["systems"][reference])})
     return rows.assign(
-        system=system, metric=metric, kind="bounded", value=rows["preference"], signature=over + rows["signature"]
+        system=system,
+        metric="win_rate[" + rows["judge"] + "]",
+        kind="bounded",
+        value=rows["preference"],
+        signature=rows["signature"].map(lambda x: over + x),
     )[list(ITEM_COLUMNS)]
 
 
-def _off_target(folder: Path, data: RunData, system: str) -> Frame:
-    run = RunDirectory(folder)
-    rows = [
-        row
-        for suite, facts in data.manifest["suites"].items()
-        if facts["kind"] == "open"
-        for language in data.languages
-        if (cell := run.cell(system, suite, language)).is_sealed
-        for row in _off_target_rows(cell, system, suite, language)
-    ]
-    return pd.DataFrame(rows, columns=ITEM_COLUMNS)
-
-
-def _off_target_rows(cell: CellFolder, system: str, suite: str, language: str) -> Iterator[tuple]:
+def off_target_items(data: RunData, system: str) -> Frame:
     """1 for an answer in another language, 0 for one in its own, unscored where that can't be told."""
-    answers = {x.item_id: x.text for x in read_records(cell.path / "generations.parquet", Generation) if not x.index}
-    signature = cell.seal_info()["signature"]
-    for x in read_records(cell.path / "items.parquet", Item):
-        is_right = is_in_language((answers.get(x.item_id) or "")[:_CHARACTERS], language)
-        value, unscored = (math.nan, "language can't be told") if is_right is None else (float(not is_right), None)
-        place = (system, suite, language, x.task, OFF_TARGET, "binary", x.item_id, x.source_id)
-        yield (*place, value, unscored, signature)
+    parts = [
+        measured(data, cell, OFF_TARGET).assign(system=system, suite=cell[1], language=cell[2], metric=OFF_TARGET)
+        for cell in data.answers
+        if cell[0] == system
+    ]
+    return pd.concat(parts, ignore_index=True)[list(ITEM_COLUMNS)] if parts else pd.DataFrame(columns=ITEM_COLUMNS)
 
 
 def write_items(path: Path, items: Frame) -> None:
     """Writes item values as CSV; numbers keep all their digits. Raises StoreError."""
-    write_atomically(path, items[list(ITEM_COLUMNS)].to_csv(index=False, lineterminator="\n"))
+    table = items.assign(signature=items["signature"].map(str))[list(ITEM_COLUMNS)]
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def read_items(path: Path) -> Frame:
@@ -137,7 +123,12 @@ def _typed(row: dict[str, str], where: str) -> dict[str, Any]:
     kinds = get_args(MetricKind)
     if row["kind"] not in kinds:
         raise UserError(f"{where}: kind is {row['kind']!r}, not one of {', '.join(kinds)}.")
-    return {**row, "value": _value(row, where), "unscored": row["unscored"] or None}
+    return {
+        **row,
+        "value": _value(row, where),
+        "unscored": row["unscored"] or None,
+        "signature": _parsed(row["signature"]),
+    }
 
 
 def _value(row: dict[str, str], where: str) -> float:

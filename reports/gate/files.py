@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from ...harness.store.files import write_atomically, write_json
+from ..document.document import Block, Remark, TextTable
 from .verdict import GatedRow, GateResult
 
 GATE_VERSION = 1
@@ -44,15 +44,27 @@ def as_json(result: GateResult) -> dict[str, Any]:
 
 
 def _row(row: GatedRow) -> dict[str, Any]:
-    verdict = {"name": row.name, "verdict": row.verdict, "reason": row.reason}
-    adjusted = {"p_adjusted": row.p_adjusted, "p_noninferior_adjusted": row.p_noninferior_adjusted}
-    numbers: Mapping[str, Any] = {**asdict(row.measured), **adjusted}
-    return {**verdict, **{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}}
+    x = row.comparison
+    values = {
+        "name": row.name,
+        "verdict": row.verdict,
+        "reason": row.reason,
+        "measure": row.measured.measure,
+        **{k: getattr(x, k) for k in ("suite", "metric", "language")},
+        "bound": row.measured.bound,
+        **{k: getattr(x, k) for k in ("n", "unscored_candidate", "unscored_reference")},
+        "candidate": x.mean_candidate,
+        "reference": x.mean_reference,
+        **{k: getattr(x, k) for k in ("difference", "ci_low", "ci_high", "p_value", "p_noninferior", "mde", "method")},
+        "hole": row.measured.hole,
+        **{k: getattr(x, k) for k in ("p_adjusted", "p_noninferior_adjusted")},
+    }
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
 
 def junit(result: GateResult) -> str:
     """One test case per gated row: NO-GO is a failure, INCONCLUSIVE is skipped. Without rows one skipped case."""
-    cases = [_case(x.measured.suite, x.name, x.verdict, x.detail) for x in result.rows]
+    cases = [_case(x.comparison.suite, x.name, x.verdict, x.detail) for x in result.rows]
     cases = cases or [_case("", "gate", result.verdict, "nothing could be compared")]
     n_failed, n_skipped = (sum(x.find(kind) is not None for x in cases) for kind in ("failure", "skipped"))
     counts = {"tests": str(len(cases)), "failures": str(n_failed), "errors": "0", "time": "0"}
@@ -81,6 +93,18 @@ def _xml(text: str) -> str:
     return _NOT_IN_XML.sub("\ufffd", text)
 
 
+def brief(result: GateResult) -> Iterator[Block]:
+    """A short table, what is not gated, and the verdict in one sentence."""
+    rows = [
+        (x.name, str(x.comparison.n or ""), number(x.comparison.difference, "+.4f"), x.verdict, x.reason)
+        for x in result.rows
+    ]
+    if rows:
+        yield TextTable("", ("row", "n", "difference", "verdict", "why"), tuple(rows))
+    yield from map(Remark, result.notes)
+    yield Remark(result.headline, result.verdict)
+
+
 def markdown(result: GateResult) -> str:
     """The verdict, a table of the rows, worst first, what is not gated, and the rule."""
     rows = sorted(result.rows, key=lambda x: list(result.counts).index(x.verdict))
@@ -101,17 +125,17 @@ def markdown(result: GateResult) -> str:
 
 
 def _columns(row: GatedRow) -> tuple[str, ...]:
-    x = row.measured
+    x = row.comparison
     interval = "" if math.isnan(x.ci_low) else f"[{x.ci_low:+.4f}, {x.ci_high:+.4f}]"
-    shown = x.measure == "scores"
+    measure = row.measured.measure
     return (
         row.verdict,
         row.name,
-        str(x.n) if x.measure != "cost" else "",
+        str(x.n) if measure != "cost" else "",
         number(x.difference, "+.4f"),
         interval,
-        number(x.bound, "g"),
-        number(x.mde, ".4f") if shown else "",
+        number(row.measured.bound, "g"),
+        number(x.mde, ".4f") if measure == "scores" else "",
         row.reason,
     )
 

@@ -14,7 +14,7 @@ from ...harness.errors import UserError
 from ...harness.registry import did_you_mean
 from ...harness.text.languages import GROUPS, LANGUAGES, get_language, group_of
 from ..items.scopes import WHOLE, pooled_scopes
-from ..tables.comparisons import Correction
+from ..records.rules import Correction
 
 DEFAULT = "default"
 EVERY_SUITE = "*"

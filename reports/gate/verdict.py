@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..items.item_values import SCORE
-from ..stats.inputs import Array
-from ..stats.multiplicity import benjamini_hochberg, holm
+from ..records.comparison import Comparison
+from ..records.rules import CORRECTIONS
 from .policy import ResolvedPolicy
 
 Verdict = Literal["GO", "NO-GO", "INCONCLUSIVE"]
@@ -19,55 +19,43 @@ _WORST_FIRST: tuple[Verdict, ...] = ("NO-GO", "INCONCLUSIVE", "GO")
 
 @dataclass(frozen=True)
 class Measured:
-    """One row before its verdict: what was measured on both sides, and the raw p-values.
+    """One row before its verdict: what was compared, and its ``bound``.
 
-    ``scores``: ``difference`` is candidate less reference, more is better, ``bound`` the margin. ``off_target``: shares
-    of answers in another language, less is better, ``bound`` the largest that is accepted. ``cost``: money. ``hole``
-    says why the row can't stand for what it should: cells that were not finished. NaN where there is no number.
+    ``scores``: more is better, ``bound`` is the margin. ``off_target``: shares of answers in another language, less is
+    better, ``bound`` the largest that is accepted. ``cost``: money, as the candidate's mean. ``hole`` says why the row
+    can't stand for what it should: cells that were not finished.
     """
 
     measure: Measure
-    suite: str
-    metric: str
-    language: str
+    comparison: Comparison
     bound: float
-    n: int = 0
-    unscored_candidate: int = 0
-    unscored_reference: int = 0
-    candidate: float = math.nan
-    reference: float = math.nan
-    difference: float = math.nan
-    ci_low: float = math.nan
-    ci_high: float = math.nan
-    p_value: float = math.nan
-    p_noninferior: float = math.nan
-    mde: float = math.nan
-    method: str = "none"
     hole: str | None = None
 
 
 @dataclass(frozen=True)
 class GatedRow:
-    """A measured row with p-values adjusted over all rows of the gate, its verdict, and why."""
+    """A measured row, its p-values adjusted over all rows of the gate, with its verdict, and why."""
 
     measured: Measured
-    p_adjusted: float
-    p_noninferior_adjusted: float
     verdict: Verdict
     reason: str
 
     @property
+    def comparison(self) -> Comparison:
+        return self.measured.comparison
+
+    @property
     def name(self) -> str:
         """What the row is about: ``SUITE LANGUAGE``, with the metric unless it is the suite's score."""
-        x = self.measured
-        if x.measure == "cost":
+        x = self.comparison
+        if self.measured.measure == "cost":
             return "cost"
         return f"{x.suite} {x.language}" + (f" {x.metric}" if x.metric not in ("", SCORE) else "")
 
     @property
     def detail(self) -> str:
         """The reason with the numbers it is about."""
-        x = self.measured
+        x = self.comparison
         if math.isnan(x.difference):
             return self.reason
         interval = "" if math.isnan(x.ci_low) else f" [{x.ci_low:+.4f}, {x.ci_high:+.4f}]"
@@ -107,35 +95,34 @@ def decide(
     tests for "worse" and one for "not worse by the margin", rows with too few items included. So if the candidate is as
     good as the reference everywhere, the gate says NO-GO with probability alpha at most (Holm; any dependence).
     """
-    correct = holm if policy.correction == "holm" else benjamini_hochberg
-    worse = correct([x.p_value for x in measured])
-    within = correct([x.p_noninferior for x in measured])
-    rows = tuple(_rows(measured, worse, within, policy))
+    correct = CORRECTIONS[policy.correction]
+    worse = correct([x.comparison.p_value for x in measured]).tolist()
+    within = correct([x.comparison.p_noninferior for x in measured]).tolist()
+    rows = tuple(
+        _row(replace(x, comparison=replace(x.comparison, p_adjusted=p, p_noninferior_adjusted=q)), policy)
+        for x, p, q in zip(measured, worse, within, strict=True)
+    )
     found: list[Verdict] = [x for x in _WORST_FIRST if any(row.verdict == x for row in rows)]
     return GateResult(candidate, reference, found[0] if found else "INCONCLUSIVE", rows, tuple(notes), policy)
 
 
-def _rows(measured: Sequence[Measured], worse: Array, within: Array, policy: ResolvedPolicy) -> list[GatedRow]:
-    rows = []
-    for x, p_worse, p_within in zip(measured, worse.tolist(), within.tolist(), strict=True):
-        if reason := _unfit(x, policy):
-            verdict: Verdict = "INCONCLUSIVE"
-        else:
-            rule = {"scores": _scores, "off_target": _off_target, "cost": _cost}[x.measure]
-            verdict, reason = rule(x, p_worse, p_within, policy)
-        rows.append(GatedRow(x, p_worse, p_within, verdict, reason))
-    return rows
+def _row(measured: Measured, policy: ResolvedPolicy) -> GatedRow:
+    if reason := _unfit(measured, policy):
+        return GatedRow(measured, "INCONCLUSIVE", reason)
+    rule = {"scores": _scores, "off_target": _off_target, "cost": _cost}[measured.measure]
+    return GatedRow(measured, *rule(measured.comparison, measured.bound, policy))
 
 
-def _unfit(x: Measured, policy: ResolvedPolicy) -> str | None:
+def _unfit(measured: Measured, policy: ResolvedPolicy) -> str | None:
     """Why a row can't be judged, whatever its numbers say."""
-    if x.hole:
-        return x.hole
-    if x.measure == "cost":
+    x = measured.comparison
+    if measured.hole:
+        return measured.hole
+    if measured.measure == "cost":
         return None
     if x.n < policy.min_items:
         return f"{x.n} items, {policy.min_items} are asked for"
-    if x.measure == "off_target":
+    if measured.measure == "off_target":
         return None
     planned = x.n + max(x.unscored_candidate, x.unscored_reference)
     for side, unscored in (("candidate", x.unscored_candidate), ("reference", x.unscored_reference)):
@@ -144,28 +131,28 @@ def _unfit(x: Measured, policy: ResolvedPolicy) -> str | None:
     return None
 
 
-def _scores(x: Measured, p_worse: float, p_within: float, policy: ResolvedPolicy) -> tuple[Verdict, str]:
-    differs, is_within = p_worse < policy.alpha, p_within < policy.alpha
+def _scores(x: Comparison, bound: float, policy: ResolvedPolicy) -> tuple[Verdict, str]:
+    differs, is_within = x.p_adjusted < policy.alpha, x.p_noninferior_adjusted < policy.alpha
     if differs and x.difference > 0:
-        return "GO", f"better, {_p(p_worse)}"
+        return "GO", f"better, {_p(x.p_adjusted)}"
     if differs and x.difference < 0 and not (is_within and policy.require == "non-inferior"):
-        return "NO-GO", f"worse, {_p(p_worse)}"
+        return "NO-GO", f"worse, {_p(x.p_adjusted)}"
     if is_within:
-        return "GO", f"not worse by {x.bound:g} or more, {_p(p_within)}"
-    return "INCONCLUSIVE", f"a loss of {x.bound:g} is not ruled out, {_p(p_within)}"
+        return "GO", f"not worse by {bound:g} or more, {_p(x.p_noninferior_adjusted)}"
+    return "INCONCLUSIVE", f"a loss of {bound:g} is not ruled out, {_p(x.p_noninferior_adjusted)}"
 
 
-def _off_target(x: Measured, p_worse: float, p_within: float, policy: ResolvedPolicy) -> tuple[Verdict, str]:
-    shown = f"{x.candidate:.1%} of the answers are in another language, {x.bound:.1%} may be"
-    if x.candidate <= x.bound:
-        return "GO", shown
-    if x.difference > 0 and p_worse < policy.alpha:
-        return "NO-GO", f"{shown}; more than the reference's {x.reference:.1%}, {_p(p_worse)}"
-    return "INCONCLUSIVE", f"{shown}; not shown to be more than the reference's {x.reference:.1%}"
+def _off_target(x: Comparison, bound: float, policy: ResolvedPolicy) -> tuple[Verdict, str]:
+    shares = f"{x.mean_candidate:.1%} of the answers are in another language, {bound:.1%} may be"
+    if x.mean_candidate <= bound:
+        return "GO", shares
+    if x.difference > 0 and x.p_adjusted < policy.alpha:
+        return "NO-GO", f"{shares}; more than the reference's {x.mean_reference:.1%}, {_p(x.p_adjusted)}"
+    return "INCONCLUSIVE", f"{shares}; not shown to be more than the reference's {x.mean_reference:.1%}"
 
 
-def _cost(x: Measured, p_worse: float, p_within: float, policy: ResolvedPolicy) -> tuple[Verdict, str]:
-    return ("GO" if x.candidate <= x.bound else "NO-GO"), f"{x.candidate:.4f} spent, {x.bound:.4f} may be"
+def _cost(x: Comparison, bound: float, policy: ResolvedPolicy) -> tuple[Verdict, str]:
+    return ("GO" if x.mean_candidate <= bound else "NO-GO"), f"{x.mean_candidate:.4f} spent, {bound:.4f} may be"
 
 
 def _p(p: float) -> str:

@@ -1,4 +1,4 @@
-"""Item values of all systems side by side: one panel per suite, and per judge for open-ended suites.
+"""Item values of all systems side by side: one matrix per suite, and per judge for open-ended suites.
 
 Everything that compares systems starts here, so what can't be compared is found here: values that contradict their
 record, items that only one system has, scores that came about differently.
@@ -13,10 +13,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from ...harness.api.records import Signature
 from ...harness.errors import StoreError
 from ..records.run_data import Frame, RunData
 from ..stats.inputs import Array, Kind
-from .scopes import signature_conflict
 
 SCORE = "score"
 """The metric of a structured suite: each item's primary metric, whatever its name."""
@@ -30,12 +30,12 @@ _SCORE_FIELDS += ["value", "unscored", "signature"]
 
 
 @dataclass(frozen=True)
-class Sides:
+class PairedValues:
     """Both systems' values of the items of some languages, NaN where unscored.
 
     ``clusters``: an item's source; ``languages``: its language; both as numbers. ``kind``: the metric's declared type.
     ``signatures`` of the languages that are in; ``conflicts``: why the others can't be compared. ``against_half``: a
-    win rate against 0.5. ``items``: the items' numbers in the panel.
+    win rate against 0.5. ``items``: the items' numbers in the matrix.
     """
 
     candidate: Array
@@ -43,7 +43,7 @@ class Sides:
     clusters: Array
     languages: Array
     kind: Kind
-    signatures: dict[str, str]
+    signatures: dict[str, Signature]
     conflicts: dict[str, str]
     against_half: bool
     items: Array
@@ -54,7 +54,7 @@ class Sides:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ItemValues:
     """Values of one metric. Items are sorted by language, task and id; ``values`` has shape (systems, items), NaN where
     unscored; ``present`` says where a system has a record. ``pivot`` is the system that win rates are against (it
     stands at 0.5), None for structured suites."""
@@ -69,7 +69,7 @@ class Panel:
     values: Array
     present: Array
     kinds: Array
-    signatures: dict[tuple[str, str], str]
+    signatures: dict[tuple[str, str], Signature]
     gaps: dict[tuple[str, str], str]
     pivot: str | None = None
 
@@ -92,18 +92,18 @@ class Panel:
         ends = [*starts[1:], len(self.languages)]
         return {str(x): slice(int(a), int(b)) for x, a, b in zip(names, starts, ends, strict=True)}
 
-    def where(self, chosen: Array) -> Panel:
-        """The panel of the chosen items alone."""
+    def where(self, chosen: Array) -> ItemValues:
+        """The values of the chosen items alone."""
         per_item = {x: getattr(self, x)[chosen] for x in ("languages", "sources", "tasks", "items")}
         per_system = {x: getattr(self, x)[:, chosen] for x in ("values", "present", "kinds")}
         left = set(per_item["languages"])
         signatures = {(x, y): z for (x, y), z in self.signatures.items() if y in left}
         return replace(self, **per_item, **per_system, signatures=signatures)
 
-    def signature(self, system: str, language: str) -> str | None:
+    def signature(self, system: str, language: str) -> Signature | None:
         return self.signatures.get((system, language))
 
-    def sides(self, candidate: str, reference: str, languages: Sequence[str]) -> Sides:
+    def paired(self, candidate: str, reference: str, languages: Sequence[str]) -> PairedValues:
         """Two systems on the items of the languages in which they can be compared.
 
         Raises StoreError if the records of a language, by their signature the same items, hold different ones.
@@ -115,7 +115,7 @@ class Panel:
         involved = [self._row[x] for x in (candidate, reference) if x != self.pivot]
         loosest = int(self.kinds[involved][:, chosen].max(initial=0))
         named = candidate if candidate != self.pivot else reference
-        return Sides(
+        return PairedValues(
             ours,
             theirs,
             self.source_codes[chosen],
@@ -143,7 +143,7 @@ class Panel:
                 reason = self.gaps.get((system, language), "not run yet" if self.pivot is None else "not judged")
                 return f"{system}: {reason}"
         signatures = [self.signatures[x, language] for x in involved]
-        if differs := signature_conflict(signatures[-1], signatures[0]):
+        if differs := signatures[-1].conflict(signatures[0]):
             return f"{reference} and {candidate} differ in {differs}"
         rows = self.present[[self._row[x] for x in involved]][:, self.columns[language]]
         shared, known = np.all(rows, axis=0), np.any(rows, axis=0)
@@ -155,46 +155,48 @@ class Panel:
         return None
 
 
-def panels(data: RunData) -> Iterator[Panel]:
-    """A panel for each structured suite, and for each judge that judged an open-ended one, in the config's order.
+def item_values(data: RunData) -> Iterator[ItemValues]:
+    """The values of each structured suite, and of each judge that judged an open-ended one, in the config's order.
 
     Raises StoreError for values that can't be what a run wrote: NaN or a value beside a reason for having none, an item
     that stands twice, a number that its metric's kind forbids.
     """
     for suite, facts in data.manifest["suites"].items():
         if facts["kind"] == "structured":
-            yield score_panel(data, suite)
+            yield score_values(data, suite)
         else:
             judges = data.preferences.loc[data.preferences["suite"].eq(suite), "judge"] if len(data.preferences) else ()
-            yield from (preference_panel(data, suite, x) for x in dict.fromkeys(judges))
+            yield from (preference_values(data, suite, x) for x in dict.fromkeys(judges))
 
 
-def score_panel(data: RunData, suite: str) -> Panel:
+def score_values(data: RunData, suite: str) -> ItemValues:
     """The items' primary metrics."""
-    return data.once(("scores", suite), lambda: _score_panel(data, suite))
+
+    def make() -> ItemValues:
+        table = data.scores if len(data.scores) else pd.DataFrame(columns=_SCORE_FIELDS)
+        table = table[table["primary"].to_numpy(dtype=bool) & table["suite"].eq(suite).to_numpy()]
+        return values_of(data, table, suite, SCORE, "value")
+
+    return data.once(("scores", suite), make)
 
 
-def _score_panel(data: RunData, suite: str) -> Panel:
-    table = data.scores if len(data.scores) else pd.DataFrame(columns=_SCORE_FIELDS)
-    table = table[table["primary"].to_numpy(dtype=bool) & table["suite"].eq(suite).to_numpy()]
-    return panel_of(data, table, suite, SCORE, "value")
-
-
-def preference_panel(data: RunData, suite: str, judge: str) -> Panel:
+def preference_values(data: RunData, suite: str, judge: str) -> ItemValues:
     """Preferences of a judge, each candidate's over the run's reference."""
-    return data.once(("preferences", suite, judge), lambda: _preference_panel(data, suite, judge))
+
+    def make() -> ItemValues:
+        table = data.preferences
+        table = table[table["suite"].eq(suite) & table["judge"].eq(judge)]
+        table = table.assign(system=table["candidate"], kind="bounded")
+        return values_of(data, table, suite, f"win_rate[{judge}]", "preference", judge)
+
+    return data.once(("preferences", suite, judge), make)
 
 
-def _preference_panel(data: RunData, suite: str, judge: str) -> Panel:
-    table = data.preferences
-    table = table[table["suite"].eq(suite) & table["judge"].eq(judge)]
-    table = table.assign(system=table["candidate"], kind="bounded")
-    return panel_of(data, table, suite, f"win_rate[{judge}]", "preference", judge)
-
-
-def panel_of(data: RunData, table: Frame, suite: str, metric: str, column: str, judge: str | None = None) -> Panel:
-    """A panel from a table with the columns system, language, task, item_id, source_id, kind, ``column``, unscored and
-    signature. Raises StoreError as ``panels`` does."""
+def values_of(
+    data: RunData, table: Frame, suite: str, metric: str, column: str, judge: str | None = None
+) -> ItemValues:
+    """Item values from a table with the columns system, language, task, item_id, source_id, kind, ``column``, unscored
+    and signature. Raises StoreError as ``item_values`` does."""
     systems = tuple(data.systems)
     rows = pd.Index(systems).get_indexer(table["system"])
     _check_values(table, suite, column)
@@ -212,8 +214,8 @@ def panel_of(data: RunData, table: Frame, suite: str, metric: str, column: str, 
     kinds[rows, codes] = kind_numbers(table)
     sources = np.empty(shape[1], dtype=object)
     sources[codes] = table["source_id"].to_numpy(dtype=object)
-    signed = table.drop_duplicates(["system", "language", "signature"])
-    return Panel(
+    signed = table.drop_duplicates(["system", "language"])
+    return ItemValues(
         suite=suite,
         metric=metric,
         systems=systems,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,27 +45,3 @@ def tuning_scopes(languages: Sequence[str], tuned: Sequence[str]) -> list[Scope]
     """The languages that were tuned, and those that never were."""
     parts = {"tuned": [x for x in languages if x in tuned], "never_tuned": [x for x in languages if x not in tuned]}
     return [Scope("tuning", name, tuple(members)) for name, members in parts.items() if members]
-
-
-def joint_signature(signatures: Iterable[str]) -> str:
-    """The signature, or for several (one per language) what they share, with ``*`` where they differ."""
-    distinct = list(dict.fromkeys(signatures))
-    if len(distinct) <= 1:
-        return distinct[0] if distinct else ""
-    parts = [signature_fields(x) for x in distinct]
-    shared = {k: v if all(p.get(k) == v for p in parts) else "*" for k, v in parts[0].items()}
-    return "|".join(f"{k}:{v}" for k, v in shared.items())
-
-
-def signature_fields(signature: str) -> dict[str, str]:
-    """``a:1|b:2`` as a mapping."""
-    return {k: v for k, _, v in (x.partition(":") for x in signature.split("|"))}
-
-
-def signature_conflict(ours: str, theirs: str) -> str | None:
-    """Where two signatures differ, as ``chat (no, yes)``; None if they are the same."""
-    if ours == theirs:
-        return None
-    a, b = signature_fields(ours), signature_fields(theirs)
-    names = [x for x in dict.fromkeys((*a, *b)) if a.get(x) != b.get(x)]
-    return ", ".join(f"{x} ({a.get(x, 'nothing')}, {b.get(x, 'nothing')})" for x in names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,23 @@ import pandas as pd
 from ...harness.errors import UserError
 from ...harness.store.fingerprint import digest
 from ...harness.text.languages import LANGUAGES
-from ..items.scopes import signature_conflict
-from .run_data import Frame, RunData, load_run
+from .run_data import Frame, RunData
 
 _SCORED = ["system", "suite", "language"]
 _JUDGED = ["judge", "candidate", "suite", "language"]
 
 
 @dataclass
-class Joined:
-    """``runs``: system -> the runs it stands in. ``notes``: what could not stand beside the rest, a sentence each."""
+class MergedRuns:
+    """Systems of several runs side by side. ``runs``: system -> the runs it stands in. ``notes``: what could not stand
+    beside the rest, a sentence each."""
 
     data: RunData
     runs: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
-def join_runs(folders: Sequence[Path]) -> Joined:
+def merge_runs(folders: Sequence[Path]) -> MergedRuns:
     """All systems of several runs. The reference is the first run's.
 
     A system of the same name and identity in two runs is one system; of a cell that both hold, the first run's counts.
@@ -39,11 +39,11 @@ def join_runs(folders: Sequence[Path]) -> Joined:
     StoreError for a folder that is no run.
     """
     labels = _labels(folders)
-    first = load_run(folders[0])
-    joined = Joined(first, {x: [labels[0]] for x in first.systems})
+    first = RunData(folders[0])
+    merged = MergedRuns(first, {x: [labels[0]] for x in first.systems})
     for folder, label in zip(folders[1:], labels[1:], strict=True):
-        _add(joined, load_run(folder), label)
-    return joined
+        _add(merged, RunData(folder), label)
+    return merged
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
@@ -54,23 +54,23 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     return [str(x) if names.count(name) > 1 else name for x, name in zip(folders, names, strict=True)]
 
 
-def _add(joined: Joined, other: RunData, label: str) -> None:
-    data = joined.data
+def _add(merged: MergedRuns, other: RunData, label: str) -> None:
+    data = merged.data
     names = {x: _name(x, data.manifest["systems"], other.manifest["systems"], label) for x in other.systems}
     for new in names.values():
-        joined.runs.setdefault(new, []).append(label)
+        merged.runs.setdefault(new, []).append(label)
     scores = _renamed(other.scores, {"system": names})
-    preferences = _own_preferences(joined, other, names, label)
-    joined.notes += _conflicts(data.scores, scores, _SCORED, label)
-    joined.notes += _conflicts(data.preferences, preferences, _JUDGED, label)
+    preferences = _own_preferences(merged, other, names, label)
+    merged.notes += _conflicts(data.scores, scores, _SCORED, label)
+    merged.notes += _conflicts(data.preferences, preferences, _JUDGED, label)
     missing = _renamed(other.missing, {"system": names})
-    joined.data = replace(
-        data,
+    merged.data = RunData.of_tables(
         manifest=_manifest(data.manifest, other.manifest, names, label),
         scores=_without_cells(data.scores, scores, _SCORED),
         preferences=_without_cells(data.preferences, preferences, _JUDGED),
         missing=pd.concat([data.missing, missing], ignore_index=True),
         estimators={**other.estimators, **data.estimators},
+        settings=data.settings,
     )
 
 
@@ -82,12 +82,12 @@ def _renamed(table: Frame, names: Mapping[str, Mapping[str, str]]) -> Frame:
     return table.assign(**{k: table[k].map(v) for k, v in names.items()}) if len(table) else table
 
 
-def _own_preferences(joined: Joined, other: RunData, names: dict[str, str], label: str) -> Frame:
+def _own_preferences(merged: MergedRuns, other: RunData, names: dict[str, str], label: str) -> Frame:
     """The other run's preferences, if they are over the same reference."""
-    ours, theirs = joined.data.manifest["reference"], other.manifest["reference"]
-    same = digest(joined.data.manifest["systems"][ours]) == digest(other.manifest["systems"][theirs])
+    ours, theirs = merged.data.manifest["reference"], other.manifest["reference"]
+    same = digest(merged.data.manifest["systems"][ours]) == digest(other.manifest["systems"][theirs])
     if len(other.preferences) and not same:
-        joined.notes.append(f"win rates of {label} are over another reference ({theirs}) and are left out")
+        merged.notes.append(f"win rates of {label} are over another reference ({theirs}) and are left out")
         return other.preferences.iloc[:0]
     table = _renamed(other.preferences, {"candidate": names})
     return table.assign(reference=ours) if len(table) else table
@@ -100,7 +100,7 @@ def _conflicts(ours: Frame, theirs: Frame, cell: list[str], label: str) -> list[
     a, b = (x.drop_duplicates(cell).set_index(cell)["signature"] for x in (ours, theirs))
     languages: dict[tuple[str, str], list[str]] = {}
     for *names, language in a.index.intersection(b.index):
-        if differs := signature_conflict(a[*names, language], b[*names, language]):
+        if differs := a[*names, language].conflict(b[*names, language]):
             languages.setdefault((" ".join(names), differs), []).append(language)
     return [
         f"{names} {' '.join(where)}: {label} differs from the run before it in {differs}, and is left out"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ...harness.config.run_config import RunConfig, StatisticsConfig, parse_config
+from ...harness.config.run_config import RunConfig, parse_config
 from ...harness.models.tuning import Tuning
-from ...harness.store.run_directory import RunDirectory
 from ...harness.text.languages import GROUPS
-from ..tables.comparisons import ComparisonRules
 from .contrasts import arms_of, tunings_of
+from .rules import Rules
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ReportSettings:
     ``trainings``: training runs of which systems are checkpoints; ``tunings``: system -> how its adapter was tuned;
     ``config``: the whole config, if there is one."""
 
-    rules: ComparisonRules = field(default_factory=ComparisonRules)
+    rules: Rules = field(default_factory=Rules)
     tuned: tuple[str, ...] = GROUPS["high"]
     arms: dict[str, str] = field(default_factory=dict)
     trainings: tuple[Training, ...] = ()
@@ -36,21 +37,20 @@ class ReportSettings:
     config: RunConfig | None = None
 
 
-def report_settings(folder: Path) -> ReportSettings:
-    """From the run's ``config.yaml``, and what its adapters' records say of arms that it doesn't name.
+def report_settings(text: str | None, manifest: Mapping[str, Any], folder: Path) -> ReportSettings:
+    """From the text of the run's ``config.yaml``, and what its adapters' records say of arms that it doesn't name.
 
-    Raises UserError for a wrong config, StoreError if something can't be read.
+    Raises UserError for a wrong config, StoreError for a damaged record.
     """
-    run = RunDirectory(folder)
-    text = run.config_text()
     if text is None:
         return ReportSettings()
     config = parse_config(text, str(folder / "config.yaml"), folder)
+    x = config.statistics
     trainings = _trainings(config)
-    tunings = tunings_of(run.manifest(), frozenset(x for training in trainings for x in training.systems))
+    tunings = tunings_of(manifest, frozenset(x for training in trainings for x in training.systems))
     return ReportSettings(
-        _rules(config, config.statistics),
-        tuple(config.statistics.tuned),
+        Rules(x.alpha, x.correction, x.margin, x.margins, n_resamples=x.n_resamples, seed=config.seed),
+        tuple(x.tuned),
         arms_of(config.arms.systems, tunings),
         trainings,
         tunings,
@@ -68,7 +68,3 @@ def _trainings(config: RunConfig) -> tuple[Training, ...]:
         Training(name, tuple(x for _, x in sorted(found)), tuple(x for x, _ in sorted(found)))
         for name, found in steps.items()
     )
-
-
-def _rules(config: RunConfig, x: StatisticsConfig) -> ComparisonRules:
-    return ComparisonRules(x.alpha, x.correction, x.margin, x.margins, n_resamples=x.n_resamples, seed=config.seed)

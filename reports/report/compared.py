@@ -100,7 +100,9 @@ def forgetting_section(tables: RunTables) -> Section | None:
     for (suite, candidate), rows in table[table["measure"].isin(MEASURES)].groupby(["suite", "candidate"], sort=False):
         blocks.append(
             _drift_table(
-                f"{suite}: drift of {candidate} from {rows['reference'].iloc[0]}", rows, tables.settings.rules.alpha
+                f"{suite}: drift of {candidate} from {rows['reference'].iloc[0]}",
+                rows,
+                tables.data.settings.rules.alpha,
             )
         )
     intro = (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from ...harness.api.records import Signature
 from ..document.document import Block, Section, TextTable
 from ..document.numbers import words
-from ..items.scopes import WHOLE, joint_signature
+from ..items.scopes import WHOLE
+from ..records.run_data import Frame
 from ..tables.all import RunTables
 
 
 def provenance_section(tables: RunTables) -> Section:
     """Everything that is needed to say how a number was made."""
     blocks: list[Block] = [_settings(tables)]
-    if tables.settings.config:
+    if tables.data.settings.config:
         blocks.append(_systems(tables))
-    if tables.settings.tunings:
+    if tables.data.settings.tunings:
         blocks.append(_tunings(tables))
     if (signatures := _signatures(tables)).rows:
         blocks.append(signatures)
@@ -32,7 +34,7 @@ def provenance_section(tables: RunTables) -> Section:
 
 
 def _settings(tables: RunTables) -> str:
-    x, tuned = tables.settings.rules, tables.settings.tuned
+    x, tuned = tables.data.settings.rules, tables.data.settings.tuned
     correction = {"holm": "Holm", "bh": "Benjamini-Hochberg"}[x.correction]
     margins = [f"{v:g} in {k}" for k, v in x.margins.items()]
     return (
@@ -43,7 +45,7 @@ def _settings(tables: RunTables) -> str:
 
 
 def _systems(tables: RunTables) -> TextTable:
-    config = tables.settings.config
+    config = tables.data.settings.config
     rows = [(x.name, x.model, x.revision or "", x.adapter or "", x.backend) for x in (config.systems if config else ())]
     return TextTable("Systems", ("system", "model", "revision", "adapter", "backend"), tuple(rows), n_names=5)
 
@@ -62,7 +64,7 @@ def _tunings(tables: RunTables) -> TextTable:
             " ".join(x.languages),
             f"{x.seed}",
         )
-        for name, x in tables.settings.tunings.items()
+        for name, x in tables.data.settings.tunings.items()
     ]
     head = ("system", "arm", "trainer", "data", "sampled from", "pool", "reward", "languages", "seed")
     return TextTable("How adapters were tuned", head, tuple(rows), n_names=8)
@@ -71,16 +73,17 @@ def _tunings(tables: RunTables) -> TextTable:
 def _signatures(tables: RunTables) -> TextTable:
     """One row per suite and metric; where systems differ, one for each signature."""
     scores = tables.frames["scores.csv"]
-    rows = scores[
+    rows: Frame = scores[
         scores["task"].eq(WHOLE) & scores["metric"].ne("gap") & scores["language"].isin(tables.data.languages)
     ]
     lines: list[tuple[str, ...]] = []
     for (suite, metric), part in rows.groupby(["suite", "metric"], sort=False):
-        by_signature: dict[str, list[str]] = {}
+        by_signature: dict[Signature, list[str]] = {}
         for system, of_system in part.groupby("system", sort=False):
-            by_signature.setdefault(joint_signature(of_system["signature"]), []).append(str(system))
+            by_signature.setdefault(Signature.joint(of_system["signature"]), []).append(str(system))
         for signature, systems in by_signature.items():
-            lines.append((str(suite), str(metric), "all" if len(by_signature) == 1 else " ".join(systems), signature))
+            of = "all" if len(by_signature) == 1 else " ".join(systems)
+            lines.append((str(suite), str(metric), of, str(signature)))
     return TextTable(
         "Signatures (* where languages differ)", ("suite", "metric", "systems", "signature"), tuple(lines), 4
     )

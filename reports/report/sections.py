@@ -28,7 +28,7 @@ _SECTIONS = (
 
 def report_document(tables: RunTables) -> Document:
     """What the tables of a run say: the same tables give the same document. Sections without content are left out."""
-    config = tables.settings.config
+    config = tables.data.settings.config
     title = f"Report of {config.name}" if config else "Report"
     found = [make(tables) for make in _SECTIONS]
     return Document(title, tuple(x for x in found if x is not None))

@@ -23,17 +23,17 @@ def shown_systems(tables: RunTables) -> list[str]:
     reference = tables.data.manifest["reference"]
     hidden = _hidden_checkpoints(tables)
     ranked = [x for x in tables.frames["leaderboard.csv"]["system"] if x != reference and x not in hidden]
-    arms = set(tables.settings.arms.values())
+    arms = set(tables.data.settings.arms.values())
     chosen = {reference, *sorted(ranked, key=lambda x: x not in arms)[:MOST_SHOWN]}
     return [x for x in tables.data.systems if x in chosen]
 
 
 def _hidden_checkpoints(tables: RunTables) -> set[str]:
     """Checkpoints that stand under learning curves alone."""
-    everyone = {x for training in tables.settings.trainings for x in training.systems}
+    everyone = {x for training in tables.data.settings.trainings for x in training.systems}
     curves = tables.frames.get("checkpoints.csv")
     keep = {y["system"] for x in best_and_kept(curves) for y in x[1:]} if curves is not None else set()
-    return everyone - keep - set(tables.settings.arms.values())
+    return everyone - keep - set(tables.data.settings.arms.values())
 
 
 def headlined_systems(tables: RunTables) -> list[str]:

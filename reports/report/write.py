@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...harness.store.files import write_atomically
-from ..document.document import Document
-from ..document.markdown import to_markdown
+from ..document.write import write_document
 from ..tables.all import RunTables
 from .sections import report_document
 
-FIGURES = "figures"
 
-
-def write_report(folder: Path, tables: RunTables, figures: bool = True) -> Path:
-    """Writes ``report/report.md`` and, if wanted, ``report/figures/*.png`` and ``.pdf``; gives the path of the text.
+def write_report(tables: RunTables, figures: bool = True) -> Path:
+    """Writes ``report/report.md`` into the run directory and, if wanted, ``report/figures/*.png`` and ``.pdf``; gives
+    the path of the text.
 
     The same tables give the same bytes. Raises StoreError if something can't be written.
     """
-    return write_document(report_document(tables), folder / "report" / "report.md", figures)
-
-
-def write_document(document: Document, file: Path, figures: bool = True) -> Path:
-    """Writes a document as Markdown and its figures into a folder beside it, which holds those of this document alone.
-    Gives the path of the text. Raises StoreError."""
-    folder = file.parent / FIGURES
-    written = _write_figures(document, folder) if figures else set()
-    for old in sorted(folder.glob("*.p[nd][gf]")):
-        if old not in written:
-            old.unlink()
-    write_atomically(file, to_markdown(document, FIGURES if figures else None))
-    return file
-
-
-def _write_figures(document: Document, folder: Path) -> set[Path]:
-    from ..figures.style import save
-
-    return {path for x in document.pictures() for path in save(x.draw(), folder / x.name)}
+    return write_document(report_document(tables), tables.data.folder / "report" / "report.md", figures)

@@ -16,7 +16,7 @@ Kind: TypeAlias = Literal["binary", "bounded", "continuous"]
 """A metric's declared type: 0 or 1; in [0, 1]; any number."""
 
 
-def item_values(values: Values, name: str = "item values", kind: Kind = "continuous") -> Array:
+def float_values(values: Values, name: str = "item values", kind: Kind = "continuous") -> Array:
     """The values as floats, NaN where unscored. Raises ValueError for infinite values and values the kind forbids."""
     x = np.array(values, dtype=float)
     if x.ndim != 1:
@@ -39,7 +39,7 @@ def check_kind(x: Array, name: str, kind: Kind) -> Array:
 
 def paired_differences(candidate: Values, reference: Values, kind: Kind = "continuous") -> Array:
     """candidate - reference per item, NaN where either side is unscored."""
-    ours, theirs = item_values(candidate, "candidate values", kind), item_values(reference, "reference values", kind)
+    ours, theirs = float_values(candidate, "candidate values", kind), float_values(reference, "reference values", kind)
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} candidate values but {len(theirs)} reference values")
     return ours - theirs

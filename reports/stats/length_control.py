@@ -9,7 +9,7 @@ import numpy as np
 
 from .bootstrap import bootstrap_intervals
 from .clusters import Grouping
-from .inputs import Array, Labels, Values, check_level, item_values, label_codes
+from .inputs import Array, Labels, Values, check_level, float_values, label_codes
 from .logistic import Fit, delta_interval, fit_logistic
 from .results import Estimate
 
@@ -125,9 +125,9 @@ class _Items:
         clusters: Labels | None,
         ddof: int,
     ) -> _Items:
-        y = item_values(preferences, "preferences", "bounded")
-        ours, theirs = item_values(length_candidate, "lengths"), item_values(length_reference, "lengths")
-        hard = np.zeros(len(y)) if difficulty is None else item_values(difficulty, "difficulties")
+        y = float_values(preferences, "preferences", "bounded")
+        ours, theirs = float_values(length_candidate, "lengths"), float_values(length_reference, "lengths")
+        hard = np.zeros(len(y)) if difficulty is None else float_values(difficulty, "difficulties")
         if {len(ours), len(theirs), len(hard)} != {len(y)}:
             raise ValueError(
                 f"{len(y)} preferences but {len(ours)} and {len(theirs)} lengths, {len(hard)} difficulties"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from .inputs import Kind, Labels, Values, item_values, sorted_codes
+from .inputs import Kind, Labels, Values, float_values, sorted_codes
 from .results import Estimate
 
 
@@ -29,7 +29,7 @@ def mean_interval(
     spread to estimate from: Wilson's interval with as many draws as there are clusters (or items), never a width of 0.
     Raises ValueError for values outside [0, 1] where the kind says so, infinite values, and lengths that differ.
     """
-    x = item_values(values, kind=kind)
+    x = float_values(values, kind=kind)
     scored = ~np.isnan(x)
     unscored = int((~scored).sum())
     labels = None if clusters is None else np.asarray(clusters)

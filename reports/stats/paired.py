@@ -6,7 +6,7 @@ import numpy as np
 
 from .bootstrap import bootstrap_intervals
 from .clusters import Grouping
-from .inputs import Array, Kind, Labels, Values, check_kind, check_level, check_resamples, item_values
+from .inputs import Array, Kind, Labels, Values, check_kind, check_level, check_resamples, float_values
 from .results import Estimate
 
 
@@ -40,8 +40,8 @@ def paired_bootstrap(
     The result for a seed is the same for any order of the rows. Raises ValueError for lengths that differ, infinite
     values and values that ``kind`` forbids.
     """
-    ours = item_values(candidate, "candidate values", kind)
-    theirs = item_values(reference, "reference values", kind)
+    ours = float_values(candidate, "candidate values", kind)
+    theirs = float_values(reference, "reference values", kind)
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} candidate values but {len(theirs)} reference values")
     return paired_bootstrap_many(ours[None, :], theirs, clusters, strata, n_resamples, level, seed, kind)[0]
@@ -64,7 +64,7 @@ def paired_bootstrap_many(
     """
     check_level(level)
     check_resamples(n_resamples)
-    theirs = item_values(reference, "reference values", kind)
+    theirs = float_values(reference, "reference values", kind)
     ours = check_kind(np.asarray(candidates, dtype=float), "candidate values", kind)
     if ours.ndim != 2 or ours.shape[1] != len(theirs):
         raise ValueError(f"candidate values of shape {ours.shape} but {len(theirs)} reference values")

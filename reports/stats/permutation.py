@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .clusters import ROUNDING, ClusterSums, Grouping
-from .inputs import Array, Labels, Values, check_kind, check_level, check_resamples, item_values
+from .inputs import Array, Labels, Values, check_kind, check_level, check_resamples, float_values
 from .results import Test
 
 CHUNK = 2**21
@@ -41,7 +41,7 @@ def sign_flip_permutation(
     No items: NaN. All differences 0: p = 1. One cluster: p = 1. The result for a seed is the same for any order of the
     rows. Raises ValueError for infinite values and another number of labels than items.
     """
-    x = item_values(differences, "differences")
+    x = float_values(differences, "differences")
     return sign_flip_permutation_many(x[None, :], clusters, n_resamples, seed, level)[0]
 
 

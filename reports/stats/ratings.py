@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from .bootstrap import resample_counts
-from .inputs import Array, Labels, Values, check_level, check_resamples, item_values, label_codes
+from .inputs import Array, Labels, Values, check_level, check_resamples, float_values, label_codes
 from .results import Estimate
 
 POINTS = 400 / math.log(10)
@@ -136,7 +136,7 @@ class _Games:
     def of(
         cls, first: Sequence[str] | Array, second: Sequence[str] | Array, preferences: Values, clusters, anchor
     ) -> _Games:
-        y = item_values(preferences, "preferences", "bounded")
+        y = float_values(preferences, "preferences", "bounded")
         if not len(first) == len(second) == len(y):
             raise ValueError(f"{len(y)} preferences but {len(first)} first and {len(second)} second systems")
         codes = label_codes(clusters, len(y), "cluster")

@@ -8,7 +8,7 @@ import numpy as np
 
 from .bootstrap import bootstrap_intervals
 from .clusters import Grouping
-from .inputs import Array, Labels, Values, check_level, item_values, label_codes
+from .inputs import Array, Labels, Values, check_level, float_values, label_codes
 from .logistic import Fit, delta_interval
 from .results import Estimate
 
@@ -54,7 +54,7 @@ def style_controlled_win_rate(
     check_level(level)
     if not ridge >= 0:
         raise ValueError(f"ridge must not be negative, but is {ridge}")
-    y = item_values(preferences, "preferences", "bounded")
+    y = float_values(preferences, "preferences", "bounded")
     z = _differences(_features(style_candidate, len(y)), _features(style_reference, len(y)))
     codes = label_codes(clusters, len(y), "cluster")
     scored = ~np.isnan(z.sum(axis=1) + y)

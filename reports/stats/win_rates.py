@@ -8,7 +8,7 @@ import numpy as np
 
 from .bootstrap import bootstrap_intervals
 from .clusters import Grouping
-from .inputs import Labels, Values, check_level, check_resamples, item_values
+from .inputs import Labels, Values, check_level, check_resamples, float_values
 from .permutation import sign_flip_permutation_many
 from .results import Estimate, Test
 
@@ -47,7 +47,7 @@ def win_rate(
     """
     check_level(level)
     check_resamples(n_resamples)
-    lead = item_values(preferences, "preferences", "bounded") - 0.5
+    lead = float_values(preferences, "preferences", "bounded") - 0.5
     group = Grouping.of(len(lead), clusters, strata).sums(lead)
     unscored = int(np.isnan(lead).sum())
     found = bootstrap_intervals([group], [unscored], n_resamples, level, seed, (-0.5, 0.5))[0]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..records.comparison import FORGOT, IMPROVED, MATCHED
 from ..records.run_data import Frame
-from ..tables.comparisons import FORGOT, IMPROVED, MATCHED
 
 _NORMAL_95 = 1.959964
 

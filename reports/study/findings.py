@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..records.rules import Rules
 from ..records.run_data import Frame
-from ..tables.comparisons import ComparisonRules
 from .claims import Answer, Claim, all_of, any_of, better, no_better, not_worse
 from .rankings import LanguageRanking, rankings_answer
 
@@ -64,7 +64,7 @@ class Evidence:
         return found[found["_place"].notna()].sort_values("_place").drop(columns="_place")
 
 
-def findings(evidence: Evidence, rankings: Sequence[LanguageRanking], rules: ComparisonRules) -> list[Finding]:
+def findings(evidence: Evidence, rankings: Sequence[LanguageRanking], rules: Rules) -> list[Finding]:
     """The study's findings in its order. An arm that isn't there leaves its claims open."""
     e, structured, talk = evidence, evidence.structured, evidence.open_ended
     gains = [

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...harness.text.languages import LANGUAGES
+from ..records.rules import Rules
 from ..records.run_data import Frame
 from ..stats.results import Estimate
-from ..tables.comparisons import ComparisonRules
 from ..tables.reward_ranking import ranking_quality
 from .claims import Answer
 
@@ -25,7 +25,7 @@ class LanguageRanking:
     accuracy: Estimate
 
 
-def language_rankings(candidates: Frame | None, rules: ComparisonRules) -> list[LanguageRanking]:
+def language_rankings(candidates: Frame | None, rules: Rules) -> list[LanguageRanking]:
     """Each language's, English last. ``candidates``: ``language``, ``prompt_id``, ``reward`` and known ``score``.
 
     The languages but English are one family: their intervals are at 1 - alpha / k for k of them (Bonferroni).
@@ -38,7 +38,7 @@ def language_rankings(candidates: Frame | None, rules: ComparisonRules) -> list[
     return [_ranking(x, candidates, level if x != "en" else 1 - rules.alpha, rules) for x in [*found, *there]]
 
 
-def _ranking(language: str, candidates: Frame, level: float, rules: ComparisonRules) -> LanguageRanking:
+def _ranking(language: str, candidates: Frame, level: float, rules: Rules) -> LanguageRanking:
     part = candidates[candidates["language"].eq(language)]
     prompts = pd.factorize(part["prompt_id"])[0]
     quality = ranking_quality(

@@ -12,8 +12,8 @@ import pandas as pd
 from ...harness.text.languages import LANGUAGES
 from ..document.document import Block, Document, Listing, Picture, Section, TextTable
 from ..document.numbers import number, signed, whole, within
+from ..records.rules import Rules
 from ..records.run_data import Frame
-from ..tables.comparisons import ComparisonRules
 from .claims import Claim
 from .findings import Evidence, Finding
 
@@ -32,7 +32,7 @@ class StudyTables:
     evidence: Evidence
 
 
-def study_document(tables: StudyTables, manifest: Mapping[str, Any], rules: ComparisonRules, command: str) -> Document:
+def study_document(tables: StudyTables, manifest: Mapping[str, Any], rules: Rules, command: str) -> Document:
     """Findings first, then what they rest on."""
     sections = [
         _short(tables, manifest),
@@ -187,7 +187,7 @@ def _ordered(row: Mapping[str, Any]) -> str:
     return within(value, low, high)
 
 
-def _how(tables: StudyTables, manifest: Mapping[str, Any], rules: ComparisonRules, command: str) -> Section:
+def _how(tables: StudyTables, manifest: Mapping[str, Any], rules: Rules, command: str) -> Section:
     e = tables.evidence
     margins = ", ".join(f"{x.name} {rules.margin_of(x.suite):g}" for x in (e.structured, e.open_ended))
     items = (

@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from ...harness.errors import UserError
-from ..records.run_data import Frame, RunData, load_run
-from ..records.settings import report_settings
-from ..report.write import write_document
-from ..tables.all import write_csv
-from ..tables.comparisons import ComparisonRules, comparison_table
+from ..document.write import write_document
+from ..records.rules import Rules
+from ..records.run_data import Frame, RunData
+from ..tables.comparisons import comparison_table
+from ..tables.csv_files import write_csv
 from ..tables.reward_ranking import ranking_quality
 from .claims import Spread, spread_of
 from .findings import Evidence, Finding, Measure, findings
@@ -45,10 +45,10 @@ def write_study(
     training went, with ``arm`` and ``seed``. ``learned``: answers of the base with ``arm``, ``seed``, ``prompt_id``,
     ``source_id``, ``log_ratio`` of the tuned model to the base, and ``reward``. ``candidates``: as
     ``language_rankings`` takes them. Raises UserError for a run without exactly one structured and one judged suite,
-    and as ``load_run`` does.
+    StoreError for a folder that is no run.
     """
-    data, settings = load_run(run), report_settings(run)
-    rules = settings.rules
+    data = RunData(run)
+    rules = data.settings.rules
     base = data.manifest["reference"]
     of_base = pd.read_csv(run / "comparisons.csv")
     pairs = [
@@ -99,7 +99,7 @@ def arm_table(comparisons: Frame, arms: Mapping[str, Sequence[str]], base: str) 
     return pd.DataFrame(rows, columns=columns)
 
 
-def training_table(logs: Sequence[Mapping[str, Any]], learned: Frame | None, rules: ComparisonRules) -> Frame:
+def training_table(logs: Sequence[Mapping[str, Any]], learned: Frame | None, rules: Rules) -> Frame:
     """How each training went, and ``ordered`` (with ``ordered_low`` and ``ordered_high``): the share of pairs of the
     base's answers to one prompt that the tuned model's log-ratio orders as their rewards do; 0.5 is chance."""
     rows = []

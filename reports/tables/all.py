@@ -1,45 +1,25 @@
-"""The CSV files of a run, recomputed from its directory alone; ``scores.csv`` and ``preferences.csv`` are made here.
+"""The CSV files of a run, recomputed from its directory alone.
 
 The columns, their order and their meaning are documented in docs/files.md. The same run gives the same bytes.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from ...harness.store.files import write_atomically
-from ...harness.text.languages import GROUPS
-from ..items.item_values import KINDS, SCORE, kind_numbers
-from ..items.scopes import WHOLE, joint_signature, scopes
-from ..records.run_data import Frame, RunData, load_run
-from ..records.settings import ReportSettings, report_settings
-from ..stats import Estimate, mean_interval
-from ..stats.corpus import CORPUS_METRICS, corpus_interval, resampled_score
-from ..stats.inputs import Array
+from ..records.run_data import Frame, RunData
 from .checkpoints import checkpoint_table
 from .comparisons import comparison_table
 from .contrasts import policy_table
+from .csv_files import write_csv
 from .forgetting import forgetting_table
 from .leaderboard import leaderboard
 from .off_target import FILE as OFF_TARGET
 from .off_target import off_target_table
+from .preferences import preference_table
+from .scores import score_table
 from .win_rates import rating_table, win_rate_table
 
-SCORE_COLUMNS = (
-    *("system", "suite", "task", "language", "metric"),
-    *("value", "ci_low", "ci_high", "n", "n_unscored", "method", "euroeval_score", "euroeval_half_width", "signature"),
-)
-PREFERENCE_COLUMNS = (
-    *("judge", "candidate", "reference", "suite", "task", "language", "item_id", "source_id"),
-    *("preference", "unscored", "signature"),
-)
 TABLES = (
     *("scores.csv", "preferences.csv", "leaderboard.csv", "comparisons.csv", "forgetting.csv", "policy.csv"),
     *("win_rates.csv", "ratings.csv", "checkpoints.csv", OFF_TARGET),
@@ -52,23 +32,16 @@ _WRITTEN_IF_ANY = ("policy.csv", "win_rates.csv", "ratings.csv", "checkpoints.cs
 
 @dataclass(frozen=True)
 class RunTables:
-    """What a run gives: its records, the rules it is reported by, and its tables by file name.
-
-    A table that the run does not give (``TABLES``) is not among ``frames``.
-    """
+    """What a run gives: its records, and its tables by file name. A table that the run does not give (``TABLES``) is
+    not among ``frames``."""
 
     data: RunData
-    settings: ReportSettings
     frames: dict[str, Frame]
 
 
-def run_tables(folder: Path) -> RunTables:
-    """Every table of a run.
-
-    Raises StoreError for a folder that is no run or is damaged, UserError for a wrong config.
-    """
-    data, settings = load_run(folder), report_settings(folder)
-    rules = settings.rules
+def run_tables(data: RunData) -> RunTables:
+    """Every table of a run. Raises StoreError for a run that is damaged, UserError for a wrong config."""
+    rules = data.settings.rules
     scores = score_table(data)
     frames = {
         "scores.csv": scores,
@@ -78,157 +51,26 @@ def run_tables(folder: Path) -> RunTables:
     if len(data.systems) > 1:
         frames |= {
             "comparisons.csv": comparison_table(data, rules),
-            "forgetting.csv": forgetting_table(folder, data, settings),
-            "policy.csv": policy_table(data, settings.arms, rules),
-            "win_rates.csv": win_rate_table(folder, data, rules),
-            "ratings.csv": rating_table(folder, data, rules),
-            "checkpoints.csv": checkpoint_table(data, settings.trainings, rules),
+            "forgetting.csv": forgetting_table(data),
+            "policy.csv": policy_table(data, data.settings.arms, rules),
+            "win_rates.csv": win_rate_table(data, rules),
+            "ratings.csv": rating_table(data, rules),
+            "checkpoints.csv": checkpoint_table(data, data.settings.trainings, rules),
         }
-    frames[OFF_TARGET] = off_target_table(folder)
+    frames[OFF_TARGET] = off_target_table(data)
     given = {x: y for x, y in frames.items() if len(y) or x not in _WRITTEN_IF_ANY}
-    return RunTables(data, settings, given)
+    return RunTables(data, given)
 
 
-def write_tables(folder: Path) -> RunTables:
+def write_tables(data: RunData) -> RunTables:
     """Writes ``TABLES`` into the run directory; a file of a table that the run does not give is removed.
 
     Raises as ``run_tables`` does, before anything is written.
     """
-    tables = run_tables(folder)
+    tables = run_tables(data)
     for name in TABLES:
         if name in tables.frames:
-            write_csv(folder / name, tables.frames[name])
+            write_csv(data.folder / name, tables.frames[name])
         else:
-            (folder / name).unlink(missing_ok=True)
+            (data.folder / name).unlink(missing_ok=True)
     return tables
-
-
-def score_table(data: RunData) -> Frame:
-    """One row per system, suite, task, language and metric; then rows that pool tasks, and languages by group.
-
-    A row that pools tasks has metric ``score``: the mean of the items' primary metrics. Win rates of candidates over
-    the reference stand in the same table as metric ``win_rate[JUDGE]``. Gaps are rows with n = 0.
-    """
-    rows = [*_scores(data), *_win_rates(data), *_gap_rows(data)]
-    table = pd.DataFrame(rows, columns=SCORE_COLUMNS)
-    rank: dict[str, Any] = {
-        "system": {x: i for i, x in enumerate(data.systems)},
-        "suite": {x: i for i, x in enumerate(data.suites)},
-        "language": {x: i for i, x in enumerate((*data.languages, *GROUPS))},
-    }
-    ordered = table.assign(_task=table["task"].eq(WHOLE), **{f"_{k}": table[k].map(v) for k, v in rank.items()})
-    ordered = ordered.sort_values(["_system", "_suite", "_language", "_task", "task", "metric"], kind="stable")
-    return ordered[list(SCORE_COLUMNS)].reset_index(drop=True)
-
-
-def preference_table(data: RunData) -> Frame:
-    """One row per judge, candidate and item, in the order of the config and then of the items' ids."""
-    table = data.preferences.reindex(columns=PREFERENCE_COLUMNS)
-    order = {"candidate": data.systems, "suite": data.suites, "language": data.languages}
-    keys: dict[str, Any] = {f"_{k}": table[k].map({x: i for i, x in enumerate(v)}) for k, v in order.items()}
-    ordered = table.assign(**keys).sort_values(["judge", *keys, "task", "item_id"], kind="stable")
-    return ordered[list(PREFERENCE_COLUMNS)]
-
-
-def _scores(data: RunData) -> Iterator[tuple]:
-    if data.scores.empty:
-        return
-    values = _Values(data.scores, "value")
-    keys = ["system", "suite", "task", "language", "metric"]
-    for (system, suite, task, language, metric), rows in data.scores.groupby(keys, sort=False).indices.items():
-        settings = data.estimators.get((suite, language), {}).get("euroeval")
-        euroeval = _euroeval_score(metric, task, data.scores.iloc[rows], settings) if settings else _NO_ESTIMATE
-        estimate = _corpus_estimate(metric, data.scores, rows) or values.mean(rows, pooled=False)
-        yield _cells(system, suite, task, language, metric, estimate, values.signature(rows), euroeval)
-    primary = data.scores[data.scores["primary"].to_numpy(dtype=bool)]
-    yield from _pooled(primary, "value", data.languages, SCORE, "system")
-
-
-def _corpus_estimate(metric: str, table: Frame, rows: Array) -> Estimate | None:
-    """A metric of one task that is computed from all items at once; None for those that are means of item values."""
-    if metric not in CORPUS_METRICS or not table["gold"].iloc[rows].notna().any():
-        return None
-    return corpus_interval(metric, _labels(table["gold"].iloc[rows]), _labels(table["predicted"].iloc[rows]))
-
-
-def _labels(column: Frame) -> list[str | None]:
-    return [x if isinstance(x, str) else None for x in column]
-
-
-_NO_ESTIMATE = (math.nan, math.nan)
-
-
-def _euroeval_score(metric: str, task: str, part: Frame, settings: dict[str, Any]) -> tuple[float, float]:
-    """Mean and half width by EuroEval's own rule, over the items in the data set's order."""
-    scored = part[part["value"].notna()]
-    if scored.empty:
-        return _NO_ESTIMATE
-    rule = {"iterations": settings["iterations"], "seed": settings["seed"]}
-    drawn_before = settings["drawn_before"].get(task, ())
-    if metric in CORPUS_METRICS:
-        return resampled_score(None, metric, list(scored["gold"]), list(scored["predicted"]), drawn_before, **rule)
-    return resampled_score(list(scored["value"]), metric, [], [], drawn_before, **rule)
-
-
-def _win_rates(data: RunData) -> Iterator[tuple]:
-    if data.preferences.empty:
-        return
-    table = data.preferences.assign(kind="bounded")
-    for judge, part in table.groupby("judge", sort=False):
-        metric = f"win_rate[{judge}]"
-        values = _Values(part, "preference")
-        keys = ["candidate", "suite", "task", "language"]
-        for (candidate, suite, task, language), rows in part.groupby(keys, sort=False).indices.items():
-            estimate = values.mean(rows, pooled=False)
-            yield _cells(candidate, suite, task, language, metric, estimate, values.signature(rows))
-        yield from _pooled(part, "preference", data.languages, metric, "candidate")
-
-
-def _pooled(table: Frame, column: str, languages: list[str], metric: str, system_column: str) -> Iterator[tuple]:
-    """Rows that pool a suite's tasks: in each language; then in the groups of the run's languages, with translations as
-    clusters. A suite may have only some of the languages."""
-    values = _Values(table, column)
-    for (system, suite), rows in table.groupby([system_column, "suite"], sort=False).indices.items():
-        for scope in scopes(languages):
-            chosen = rows[values.are_in(rows, scope.languages)]
-            if len(chosen):
-                estimate = values.mean(chosen, pooled=scope.kind != "language")
-                yield _cells(system, suite, WHOLE, scope.name, metric, estimate, values.signature(chosen))
-
-
-class _Values:
-    """A table's item values as arrays, to be summarised for chosen rows."""
-
-    def __init__(self, table: Frame, column: str) -> None:
-        self._language, self._languages = pd.factorize(table["language"].to_numpy(dtype=object))
-        self._values = table[column].to_numpy(dtype=float)
-        self._kinds = kind_numbers(table)
-        self._sources = pd.factorize(table["source_id"])[0]
-        self._signature, self._signatures = pd.factorize(table["signature"].to_numpy(dtype=object))
-
-    def are_in(self, rows: Array, languages: Sequence[str]) -> Array:
-        return np.isin(self._languages, languages)[self._language[rows]]
-
-    def mean(self, rows: Array, pooled: bool) -> Estimate:
-        kind = KINDS[self._kinds[rows].max()]
-        return mean_interval(self._values[rows], self._sources[rows] if pooled else None, kind)
-
-    def signature(self, rows: Array) -> str:
-        return joint_signature(self._signatures[np.unique(self._signature[rows])])
-
-
-def _cells(
-    system, suite, task, language, metric, e: Estimate, signature: str, euroeval: tuple[float, float] = _NO_ESTIMATE
-) -> tuple:
-    numbers = (e.value, e.ci_low, e.ci_high, e.n, e.n_unscored, e.method, *euroeval)
-    return (system, suite, task, language, metric, *numbers, signature)
-
-
-def _gap_rows(data: RunData) -> Iterator[tuple]:
-    for x in data.missing.itertuples():
-        yield _cells(x.system, x.suite, WHOLE, x.language, "gap", Estimate.nothing(0), str(x.reason))
-
-
-def write_csv(path: Path, table: Frame) -> None:
-    """A table as every CSV file here is written: six decimals, ``\\n`` at the end of a line. Raises StoreError."""
-    write_atomically(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

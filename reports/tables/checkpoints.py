@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..items.item_values import Panel, Sides, panels
+from ..items.item_values import ItemValues, PairedValues, item_values
 from ..items.scopes import Scope, scopes
+from ..records.comparison import FORGOT, IMPROVED, INCONCLUSIVE
+from ..records.rules import Rules
 from ..records.run_data import Frame, RunData
 from ..records.settings import Training
 from ..stats.inputs import Array
 from ..stats.max_t import max_t
 from ..stats.selection import best_of_many, can_be_best
-from .comparisons import FORGOT, IMPROVED, INCONCLUSIVE, ComparisonRules, paired_rows
+from .comparisons import paired_rows
 
 CHECKPOINT_COLUMNS = (
     *("training", "step", "system", "reference", "suite", "metric", "scope", "language"),
@@ -31,7 +33,7 @@ CHECKPOINT_COLUMNS = (
 BEST, KEEP = "best", "keep"
 
 
-def checkpoint_table(data: RunData, trainings: Sequence[Training], rules: ComparisonRules) -> Frame:
+def checkpoint_table(data: RunData, trainings: Sequence[Training], rules: Rules) -> Frame:
     """One row per training run, suite, metric, scope and checkpoint (``CHECKPOINT_COLUMNS``), by step.
 
     Every checkpoint is compared with the run's reference as in ``comparison_table``. ``p_adjusted`` is corrected over
@@ -43,7 +45,7 @@ def checkpoint_table(data: RunData, trainings: Sequence[Training], rules: Compar
     return pd.DataFrame([x for part in parts for x in part], columns=CHECKPOINT_COLUMNS)
 
 
-def _training_rows(data: RunData, training: Training, rules: ComparisonRules) -> list[dict[str, Any]]:
+def _training_rows(data: RunData, training: Training, rules: Rules) -> list[dict[str, Any]]:
     places = scopes(data.languages)
     reference = data.manifest["reference"]
     pairs = [(x, reference) for x in training.systems if x != reference]
@@ -52,30 +54,30 @@ def _training_rows(data: RunData, training: Training, rules: ComparisonRules) ->
     steps = dict(zip(training.systems, training.steps, strict=True))
     rows: list[dict[str, Any]] = []
     blocks: dict[bool, list[tuple[list[dict[str, Any]], Array]]] = {False: [], True: []}
-    for panel in panels(data):
+    for matrix in item_values(data):
         for place in places:
             of_place = [
-                {**x, "training": training.name, "system": x["candidate"], "step": steps[x["candidate"]]}
-                for x in paired_rows(panel, place, pairs, rules, margin=None)
+                {**x.row(), "training": training.name, "system": x.candidate, "step": steps[x.candidate]}
+                for x in paired_rows(matrix, place, pairs, rules, margin=None)
             ]
-            sums = np.stack([_source_sums(panel, panel.sides(*x, place.languages)) for x in pairs])
+            sums = np.stack([_source_sums(matrix, matrix.paired(*x, place.languages)) for x in pairs])
             blocks[place.kind != "language"].append((of_place, sums))
             if place is places[-1]:
-                _choose(panel, place, of_place, rules)
+                _choose(matrix, place, of_place, rules)
             rows += of_place
     for family in blocks.values():
         _correct(family, rules)
     return rows
 
 
-def _source_sums(panel: Panel, sides: Sides) -> Array:
-    """Per source of the panel the summed differences of two systems."""
-    differences = np.nan_to_num(sides.candidate - sides.reference)
-    return np.bincount(sides.clusters, differences, minlength=int(panel.source_codes.max(initial=-1)) + 1)
+def _source_sums(matrix: ItemValues, paired: PairedValues) -> Array:
+    """Per source the summed differences of two systems."""
+    differences = np.nan_to_num(paired.candidate - paired.reference)
+    return np.bincount(paired.clusters, differences, minlength=int(matrix.source_codes.max(initial=-1)) + 1)
 
 
-def _correct(family: list[tuple[list[dict[str, Any]], Array]], rules: ComparisonRules) -> None:
-    """Adjusted p-values and verdicts. Scopes of one panel share its sources and are flipped together."""
+def _correct(family: list[tuple[list[dict[str, Any]], Array]], rules: Rules) -> None:
+    """Adjusted p-values and verdicts. Scopes of one suite and metric share its sources and are flipped together."""
     by_sources: dict[tuple[str, str], list[tuple[list[dict[str, Any]], Array]]] = {}
     for rows, sums in family:
         by_sources.setdefault((rows[0]["suite"], rows[0]["metric"]), []).append((rows, sums))
@@ -89,20 +91,20 @@ def _correct(family: list[tuple[list[dict[str, Any]], Array]], rules: Comparison
             row["verdict"] = INCONCLUSIVE if not significant else IMPROVED if row["difference"] > 0 else FORGOT
 
 
-def _choose(panel: Panel, place: Scope, rows: list[dict[str, Any]], rules: ComparisonRules) -> None:
+def _choose(matrix: ItemValues, place: Scope, rows: list[dict[str, Any]], rules: Rules) -> None:
     """Adds the choice to the rows of checkpoints that have all languages which any of them has."""
     reference = rows[0]["reference"]
     systems = [x["system"] for x in rows]
-    known = {x: panel.sides(x, reference, place.languages).signatures for x in systems}
+    known = {x: matrix.paired(x, reference, place.languages).signatures for x in systems}
     languages = [x for x in place.languages if any(x in y for y in known.values())]
     rows = [x for x in rows if languages and all(y in known[x["system"]] for y in languages)]
-    sides = [panel.sides(x["system"], reference, languages) for x in rows]
-    differences = [x.candidate - x.reference for x in sides]
+    pairs = [matrix.paired(x["system"], reference, languages) for x in rows]
+    differences = [x.candidate - x.reference for x in pairs]
     scored = [i for i, x in enumerate(differences) if not np.isnan(x).all()]
     if not scored:
         return
     rows, table = [rows[i] for i in scored], np.stack([differences[i] for i in scored])
-    first = sides[0]
+    first = pairs[0]
     chosen = best_of_many(table, first.clusters, first.languages, level=rules.level, seed=rules.seed)
     alike = can_be_best(table, first.clusters, rules.n_resamples, rules.seed)
     kept = int(np.flatnonzero(alike >= rules.alpha)[0])

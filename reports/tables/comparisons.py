@@ -5,66 +5,49 @@ The columns, their order and their meaning are documented in docs/files.md; docs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from math import nan
+from typing import Any
 
-import pandas as pd
+import numpy as np
 
+from ...harness.api.records import Signature
 from ...harness.errors import UserError
 from ...harness.registry import did_you_mean
-from ..items.item_values import SCORE, Panel, Sides, panels
-from ..items.scopes import Scope, joint_signature, scopes
+from ..items.item_values import SCORE, ItemValues, PairedValues, item_values
+from ..items.scopes import Scope, scopes
+from ..records.comparison import FORGOT, IMPROVED, INCONCLUSIVE, MATCHED, Comparison
+from ..records.rules import CORRECTIONS, Rules, checked
 from ..records.run_data import Frame, RunData
-from ..stats.multiplicity import benjamini_hochberg, holm
-from .paired_tests import PairedResult, Settings, paired_results
-
-COMPARISON_COLUMNS = (
-    *("candidate", "reference", "suite", "metric", "scope", "language"),
-    *("n", "unscored_candidate", "unscored_reference", "mean_candidate", "mean_reference", "difference"),
-    *("ci_low", "ci_high", "effect_size", "p_value", "p_adjusted", "p_noninferior", "p_noninferior_adjusted"),
-    *("margin", "mde", "verdict", "method", "signature"),
-)
-
-IMPROVED, MATCHED, FORGOT, INCONCLUSIVE = "improved", "matched", "forgot", "inconclusive"
-
-Correction = Literal["holm", "bh"]
-_CORRECTIONS = {"holm": holm, "bh": benjamini_hochberg}
+from ..stats.inputs import Array
+from .paired_tests import paired_comparisons
 
 
-@dataclass(frozen=True)
-class ComparisonRules:
-    """How systems are compared. ``margins`` replaces ``margin`` by suite; margins are in the metric's units.
+def compare(
+    data: RunData,
+    candidate: str | None = None,
+    reference: str | None = None,
+    *,
+    alpha: float | None = None,
+    margin: float | None = None,
+    correction: str | None = None,
+) -> Frame:
+    """A candidate, or all, against a reference (the run's own by default), as in ``comparison_table``.
 
-    Raises UserError for a value that is no level, margin or number of resamples.
+    What isn't named is as in the run's config; ``margin`` counts for every suite. Raises UserError for an unknown
+    system and a number that can't be.
     """
-
-    alpha: float = 0.05
-    correction: Correction = "holm"
-    margin: float = 0.02
-    margins: Mapping[str, float] = field(default_factory=dict)
-    level: float = 0.95
-    n_resamples: int = 10_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < 0.5:
-            raise UserError(f"alpha must lie between 0 and 0.5, not {self.alpha}.")
-        if not 0 < self.level < 1:
-            raise UserError(f"the level of intervals must lie between 0 and 1, not {self.level}.")
-        if self.correction not in _CORRECTIONS:
-            raise UserError(f"unknown correction {self.correction!r}{did_you_mean(self.correction, _CORRECTIONS)}")
-        for name, value in {"margin": self.margin, **{f"margin of {k}": v for k, v in self.margins.items()}}.items():
-            if not 0 < value < float("inf"):
-                raise UserError(f"{name} must be a positive number, the loss that still counts as none, not {value}.")
-        if self.n_resamples < 100:
-            raise UserError(f"n_resamples must be at least 100, not {self.n_resamples}.")
-
-    def margin_of(self, suite: str) -> float:
-        return self.margins.get(suite, self.margin)
+    named: dict[str, Any] = {"alpha": alpha, "margin": margin, "correction": correction}
+    if margin is not None:
+        named["margins"] = {}
+    rules = checked(replace(data.settings.rules, **{k: v for k, v in named.items() if v is not None}))
+    against = reference or data.manifest["reference"]
+    candidates = [candidate] if candidate else [x for x in data.systems if x != against]
+    return comparison_table(data, rules, [(x, against) for x in candidates])
 
 
-def comparison_table(data: RunData, rules: ComparisonRules, pairs: Sequence[tuple[str, str]] | None = None) -> Frame:
+def comparison_table(data: RunData, rules: Rules, pairs: Sequence[tuple[str, str]] | None = None) -> Frame:
     """One row per comparison (``COMPARISON_COLUMNS``): pair x suite x metric x (language, group, all).
 
     ``pairs``: (candidate, reference); without it every system against the run's reference. A pair has two families
@@ -73,9 +56,8 @@ def comparison_table(data: RunData, rules: ComparisonRules, pairs: Sequence[tupl
     and the reason as its ``signature``. Raises UserError for an unknown system and a margin that is no share where
     values are shares, StoreError for records that contradict each other.
     """
-    table = raw_comparisons(data, rules, check_pairs(data, pairs))
-    pooled = table["scope"].ne("language")
-    return judged(table, [table["candidate"], table["reference"], pooled], rules)
+    rows = raw_comparisons(data, rules, check_pairs(data, pairs))
+    return Comparison.frame(judged(rows, lambda x: (x.pair, x.scope != "language"), rules))
 
 
 def check_pairs(data: RunData, pairs: Sequence[tuple[str, str]] | None) -> list[tuple[str, str]]:
@@ -92,72 +74,70 @@ def check_pairs(data: RunData, pairs: Sequence[tuple[str, str]] | None) -> list[
     return wanted
 
 
-def raw_comparisons(data: RunData, rules: ComparisonRules, pairs: Sequence[tuple[str, str]]) -> Frame:
-    """The rows without adjusted p-values and verdicts: the numbers of each depend on its pair alone."""
+def raw_comparisons(data: RunData, rules: Rules, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+    """The comparisons without adjusted p-values and verdicts: the numbers of each depend on its pair alone."""
     places = scopes(data.languages)
     found = [
-        (panel, [paired_rows(panel, x, pairs, rules, rules.margin_of(panel.suite)) for x in places])
-        for panel in panels(data)
+        [paired_rows(values, x, pairs, rules, rules.margin_of(values.suite)) for x in places]
+        for values in item_values(data)
     ]
-    rows = [rows[i] for i in range(len(pairs)) for _, of_panel in found for rows in of_panel]
-    return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+    return [rows[i] for i in range(len(pairs)) for of_suite in found for rows in of_suite]
 
 
 def paired_rows(
-    panel: Panel, scope: Scope, pairs: Sequence[tuple[str, str]], rules: ComparisonRules, margin: float | None
-) -> list[dict[str, Any]]:
-    """One row for each pair, without adjusted p-values and verdict; without a margin there is no non-inferiority."""
-    settings = Settings(rules.alpha, margin, rules.level, rules.n_resamples, rules.seed)
-    sides = [panel.sides(*pair, scope.languages) for pair in pairs]
+    values: ItemValues, scope: Scope, pairs: Sequence[tuple[str, str]], rules: Rules, margin: float | None
+) -> list[Comparison]:
+    """A comparison of each pair, without adjusted p-values and verdict; without margin there is no non-inferiority."""
+    paired = [values.paired(*pair, scope.languages) for pair in pairs]
+    named = [
+        Comparison(
+            *(*pair, values.suite, values.metric, scope.kind, scope.name),
+            margin=nan if margin is None else margin,
+            signature=provenance(x, scope),
+        )
+        for pair, x in zip(pairs, paired, strict=True)
+    ]
     try:
-        results = paired_results(sides, scope.kind != "language", settings)
+        found = paired_comparisons(named, paired, rules)
     except ValueError as error:
-        raise UserError(f"suite {panel.suite}, {panel.metric}: {error}.") from error
+        raise UserError(f"suite {values.suite}, {values.metric}: {error}.") from error
+    return [replace(x, method=f"{x.method}{_partly(x.n, y, scope)}") for x, y in zip(found, paired, strict=True)]
+
+
+def _partly(n: int, paired: PairedValues, scope: Scope) -> str:
+    """For pooled rows that lack languages: how many there are."""
+    used = len(scope.languages) - len(paired.conflicts)
+    return f" ({used} of {len(scope.languages)} languages)" if n and paired.conflicts else ""
+
+
+def provenance(paired: PairedValues, scope: Scope) -> Signature | str:
+    """The signature in the scope's languages; or, where none of them can be compared, why."""
+    used = [y for x, y in paired.signatures.items() if x in scope.languages]
+    if used:
+        return Signature.joint(used)
+    return "; ".join(dict.fromkeys(paired.conflicts[x] for x in scope.languages if x in paired.conflicts))
+
+
+def judged(rows: Sequence[Comparison], family: Callable[[Comparison], Hashable], rules: Rules) -> list[Comparison]:
+    """The comparisons with adjusted p-values and verdicts; those of the same ``family`` are corrected together."""
+    families = [family(x) for x in rows]
+    differs = adjusted([x.p_value for x in rows], families, rules).tolist()
+    no_worse = adjusted([x.p_noninferior for x in rows], families, rules).tolist()
     return [
-        {
-            **vars(result),
-            "candidate": candidate,
-            "reference": reference,
-            "suite": panel.suite,
-            "metric": panel.metric,
-            "scope": scope.kind,
-            "language": scope.name,
-            "margin": margin,
-            "method": f"{result.method}{_partly(result, side, scope)}",
-            "signature": provenance(side, scope),
-        }
-        for (candidate, reference), side, result in zip(pairs, sides, results, strict=True)
+        replace(x, p_adjusted=p, p_noninferior_adjusted=q, verdict=verdict(x.difference, p, q, rules.alpha))
+        for x, p, q in zip(rows, differs, no_worse, strict=True)
     ]
 
 
-def _partly(result: PairedResult, side: Sides, scope: Scope) -> str:
-    """For pooled rows that lack languages: how many there are."""
-    used = len(scope.languages) - len(side.conflicts)
-    return f" ({used} of {len(scope.languages)} languages)" if result.n and side.conflicts else ""
-
-
-def provenance(side: Sides, scope: Scope) -> str:
-    """The signature in the scope's languages; or, where none of them can be compared, why."""
-    used = [y for x, y in side.signatures.items() if x in scope.languages]
-    if used:
-        return joint_signature(used)
-    return "; ".join(dict.fromkeys(side.conflicts[x] for x in scope.languages if x in side.conflicts))
-
-
-def judged(table: Frame, family: Sequence[Any], rules: ComparisonRules) -> Frame:
-    """The table with adjusted p-values and verdicts; ``family`` are columns whose rows are corrected together."""
-    table = table.assign(
-        p_adjusted=adjusted(table["p_value"], family, rules),
-        p_noninferior_adjusted=adjusted(table["p_noninferior"], family, rules),
-    )
-    columns = (table["difference"], table["p_adjusted"], table["p_noninferior_adjusted"])
-    table["verdict"] = [verdict(d, p, q, rules.alpha) for d, p, q in zip(*columns, strict=True)]
-    return table
-
-
-def adjusted(p_values: Any, family: Sequence[Any], rules: ComparisonRules) -> Any:
+def adjusted(p_values: Iterable[float], families: Iterable[Hashable], rules: Rules) -> Array:
     """P-values corrected within each family; NaN, where no test was possible, is not counted."""
-    return p_values.astype(float).groupby(family, sort=False).transform(_CORRECTIONS[rules.correction])
+    found = np.array(list(p_values), dtype=float)
+    members: dict[Hashable, list[int]] = {}
+    for i, family in enumerate(families):
+        members.setdefault(family, []).append(i)
+    for chosen in members.values():
+        found[chosen] = CORRECTIONS[rules.correction](found[chosen])
+    return found
 
 
 def verdict(difference: float, p_adjusted: float, p_noninferior_adjusted: float, alpha: float) -> str:

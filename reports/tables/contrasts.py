@@ -7,13 +7,15 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ...harness.config.run_config import CONTRASTS
+from ..records.comparison import COMPARISON_COLUMNS
+from ..records.rules import Rules
 from ..records.run_data import Frame, RunData
-from .comparisons import COMPARISON_COLUMNS, ComparisonRules, check_pairs, judged, raw_comparisons
+from .comparisons import check_pairs, judged, raw_comparisons
 
 POLICY_COLUMNS = ("contrast", *COMPARISON_COLUMNS)
 
 
-def policy_table(data: RunData, arms: Mapping[str, str], rules: ComparisonRules) -> Frame:
+def policy_table(data: RunData, arms: Mapping[str, str], rules: Rules) -> Frame:
     """One row per contrast, suite, metric and scope (``POLICY_COLUMNS``); empty without two arms to compare.
 
     ``arms``: way of tuning -> system (``ReportSettings.arms``); contrasts with a missing arm are left out.
@@ -24,8 +26,7 @@ def policy_table(data: RunData, arms: Mapping[str, str], rules: ComparisonRules)
     """
     pairs = {f"{a} vs {b}": (arms[a], arms[b]) for a, b in CONTRASTS if a in arms and b in arms}
     raw = raw_comparisons(data, rules, check_pairs(data, list(pairs.values())))
-    rows = [raw[raw["candidate"].eq(a) & raw["reference"].eq(b)].assign(contrast=x) for x, (a, b) in pairs.items()]
-    if not rows:
-        return pd.DataFrame(columns=POLICY_COLUMNS)
-    table = pd.concat(rows, ignore_index=True)
-    return judged(table, [pd.Series(0, index=table.index)], rules)[list(POLICY_COLUMNS)]
+    of_contrast = [(name, x) for name, pair in pairs.items() for x in raw if x.pair == pair]
+    rows = judged([x for _, x in of_contrast], lambda _: 0, rules)
+    named = [{"contrast": name, **x.row()} for (name, _), x in zip(of_contrast, rows, strict=True)]
+    return pd.DataFrame(named, columns=POLICY_COLUMNS)

@@ -6,13 +6,12 @@ The columns are documented in docs/files.md, what is computed in docs/statistics
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..items.item_values import Panel, score_panel
-from ..items.measures import MEASURES, answer_panels
+from ..items.item_values import ItemValues, score_values
+from ..items.measures import MEASURES, measured_answers
 from ..items.scopes import Scope, scopes, tuning_scopes
 from ..records.run_data import Frame, RunData
 from ..records.settings import ReportSettings
@@ -27,24 +26,25 @@ FORGETTING_COLUMNS = (
 
 
 def forgetting_table(
-    folder: Path, data: RunData, settings: ReportSettings, pairs: Sequence[tuple[str, str]] | None = None
+    data: RunData, settings: ReportSettings | None = None, pairs: Sequence[tuple[str, str]] | None = None
 ) -> Frame:
     """Transitions of right-or-wrong items and drift of open answers (``FORGETTING_COLUMNS``), per language and group,
-    and for tuned and never tuned languages. ``pairs`` as in ``comparison_table``.
+    and for tuned and never tuned languages. ``pairs`` as in ``comparison_table``; ``settings`` are the run's own.
 
     Drift is tested; a pair's languages are one family, its pooled rows another. Transitions are not: whether losses
     outweigh gains is the test in ``comparisons.csv``. Raises StoreError and UserError as ``comparison_table`` does.
     """
+    settings = settings or data.settings
     wanted = check_pairs(data, pairs)
     places = [*scopes(data.languages), *tuning_scopes(data.languages, settings.tuned)]
     rows: list[dict[str, Any]] = []
     for suite, facts in data.manifest["suites"].items():
         if facts["kind"] == "structured":
-            rows += transition_rows(folder, score_panel(data, suite), wanted, places, settings.rules)
-    for panel in answer_panels(folder, data):
-        rows += _drift_rows(panel, wanted, places, settings)
+            rows += transition_rows(data, score_values(data, suite), wanted, places, settings.rules)
+    for values in measured_answers(data):
+        rows += _drift_rows(values, wanted, places, settings)
     table = pd.DataFrame(_in_order(rows, data, wanted, places), columns=FORGETTING_COLUMNS)
-    families = [table["candidate"], table["reference"], table["scope"].ne("language")]
+    families = zip(table["candidate"], table["reference"], table["scope"].ne("language"), strict=True)
     table["p_adjusted"] = adjusted(table["p_value"], families, settings.rules)
     table["n_choice"] = table["n_choice"].astype("Int64")
     return table
@@ -63,9 +63,9 @@ def _in_order(rows: list[dict[str, Any]], data: RunData, pairs: Sequence[tuple[s
 
 
 def _drift_rows(
-    panel: Panel, pairs: Sequence[tuple[str, str]], places: Sequence[Scope], settings: ReportSettings
+    values: ItemValues, pairs: Sequence[tuple[str, str]], places: Sequence[Scope], settings: ReportSettings
 ) -> Iterator[dict[str, Any]]:
     """Candidate less reference; the margins of the suites are about scores and play no part."""
     for place in places:
-        for row in paired_rows(panel, place, pairs, settings.rules, margin=None):
-            yield {**row, "measure": panel.metric, "value": row["difference"]}
+        for x in paired_rows(values, place, pairs, settings.rules, margin=None):
+            yield {**x.row(), "measure": values.metric, "value": x.difference}

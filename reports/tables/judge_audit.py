@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
-from itertools import combinations, product
-from pathlib import Path
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...harness.errors import UserError
-from ...harness.store.run_directory import RunDirectory
 from ..items.scopes import WHOLE
-from ..records.run_data import Frame, join_orders, load_judgments
+from ..records.run_data import Frame, RunData
 from ..stats import Estimate, cohen_kappa, holm, krippendorff_alpha, mean_interval, sign_flip_permutation
 from .judge_observations import (
     ITEM,
@@ -67,18 +65,18 @@ class Row:
 COLUMNS = tuple(x.name for x in fields(Row))
 
 
-def judge_audit(folder: Path) -> Frame:
+def judge_audit(data: RunData) -> Frame:
     """One row per judge (or two of them), suite, language and measure (``COLUMNS``); then off-target rates by system.
 
-    Raises UserError for a run without whole judgments, StoreError for a folder that is no run or is damaged.
+    Raises UserError for a run without whole judgments, StoreError for one that is damaged.
     """
-    judgments, _ = load_judgments(folder)
-    if judgments.empty:
-        raise UserError(f"{folder} has no whole judgments to audit; `croco-eval judge RUN --judge NAME` makes some.")
-    manifest = RunDirectory.open(folder).manifest()
-    judges: dict[str, dict[str, Any]] = manifest["judges"]
-    items = with_answers(folder, join_orders(judgments), judges)
-    judgments = with_readability(judgments, items)
+    if data.judgments.empty:
+        raise UserError(
+            f"{data.folder} has no whole judgments to audit; `croco-eval judge RUN --judge NAME` makes some."
+        )
+    judges: dict[str, dict[str, Any]] = data.manifest["judges"]
+    items = with_answers(data, data.preferences)
+    judgments = with_readability(data.judgments, items)
     observed = {
         "order_consistency": order_consistency(judgments),
         "first_position": first_position(judgments),
@@ -87,15 +85,15 @@ def judge_audit(folder: Path) -> Frame:
         "self_agreement": self_agreement(judgments, judges),
         "known_answers": known_answers(items, judges),
     }
-    languages = manifest["languages"]
+    languages = data.languages
     rows = [x for measure, table in observed.items() for x in share_rows(measure, table, languages)]
     rows += _agreement_rows(items, judges, languages)
-    place = {"judge": [*judges, ""], "suite": list(manifest["suites"])}
+    place = {"judge": [*judges, ""], "suite": data.suites}
     table = _tested(pd.DataFrame([astuple(x) for x in rows], columns=COLUMNS))
     table = table.sort_values(
         ["judge", "suite"], key=lambda x: x.map({v: i for i, v in enumerate(place[x.name])}), kind="stable"
     )
-    off_target = pd.DataFrame([astuple(x) for x in _off_target_rows(folder)], columns=COLUMNS)
+    off_target = pd.DataFrame([astuple(x) for x in _off_target_rows(data)], columns=COLUMNS)
     return pd.concat([x for x in (table, off_target) if len(x)], ignore_index=True)
 
 
@@ -158,35 +156,24 @@ def _kinship(a: str, b: str, judges: dict[str, dict[str, Any]]) -> str:
     return "repeats" if (a, b) in repeats(judges) else ""
 
 
-def _off_target_rows(folder: Path) -> Iterator[Row]:
-    for x in _off_target(folder).itertuples():
+def _off_target_rows(data: RunData) -> Iterator[Row]:
+    for x in _off_target(data).itertuples():
         wrong = f"mostly {x.wrong_language}" if isinstance(x.wrong_language, str) and x.wrong_language else ""
         note = "; ".join(y for y in (wrong, f"uncertain ({x.uncertain})" if x.uncertain else "") if y)
         rate = Estimate(x.rate, x.ci_low, x.ci_high, np.nan, x.n, x.uncertain, "")
         yield _row("", "", x.suite, x.language, "off_target", rate, note, system=x.system)
 
 
-def _off_target(folder: Path) -> Frame:
+def _off_target(data: RunData) -> Frame:
     """``off_target.csv`` where it is not older than the cells it is about; else made anew, which takes longer."""
-    file, run = folder / OFF_TARGET, RunDirectory.open(folder)
-    if not file.exists():
-        return off_target_table(folder)
-    table = pd.read_csv(file, keep_default_na=False, na_values={x: [""] for x in ("rate", "ci_low", "ci_high")})
-    sealed = _when_sealed(run)
-    is_newest = max(sealed.values(), default=0) <= file.stat().st_mtime_ns
-    if not is_newest or list(table) != list(OFF_TARGET_COLUMNS):
-        return off_target_table(folder)
-    cells = set(table[["system", "suite", "language"]].itertuples(index=False, name=None))
-    return table if cells == set(sealed) else off_target_table(folder)
-
-
-def _when_sealed(run: RunDirectory) -> dict[tuple[str, str, str], int]:
-    """When each whole cell of an open suite was sealed, in nanoseconds."""
-    manifest = run.manifest()
-    suites = [x for x, about in manifest["suites"].items() if about["kind"] == "open"]
-    places = product(manifest["systems"], suites, manifest["languages"])
-    files = {x: run.cell(*x).path / "cell.json" for x in places}
-    return {x: file.stat().st_mtime_ns for x, file in files.items() if file.exists()}
+    file = data.folder / OFF_TARGET
+    if data.is_older_than(file):
+        table = pd.read_csv(file, keep_default_na=False, na_values={x: [""] for x in ("rate", "ci_low", "ci_high")})
+        if list(table) == list(OFF_TARGET_COLUMNS):
+            cells = table[["system", "suite", "language"]].itertuples(index=False, name=None)
+            if set(cells) == set(data.answers):
+                return table
+    return off_target_table(data)
 
 
 def _row(judge, other, suite, language, measure, e: Estimate, note="", p_value=np.nan, system="") -> Row:

@@ -6,17 +6,13 @@ An observation is a judgment, an item with both its orders, or an item (or judgm
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...harness.store.fingerprint import digest
-from ...harness.store.run_directory import RunDirectory
-from ...harness.text.answers import strip_reasoning
-from ..items.measures import read_columns
-from ..records.run_data import Frame
+from ..records.run_data import Frame, RunData
 
 ITEM = ["candidate", "reference", "suite", "language", "task", "item_id", "source_id"]
 """What names a judged item; judges that judged the same two answers share it."""
@@ -25,20 +21,20 @@ _OBSERVED = ["judge", "other_judge", "suite", "language", "source_id", "value", 
 _EQUAL = 1e-9
 
 
-def with_answers(folder: Path, items: Frame, judges: dict[str, dict[str, Any]]) -> Frame:
-    """Joined preferences with what the audit needs of the answers.
+def with_answers(data: RunData, items: Frame) -> Frame:
+    """MergedRuns preferences with what the audit needs of the answers.
 
     ``verdict``: the side of the preference, None where unscored; ``longer``: the characters of the candidate's answer
-    less the reference's, what was thought aloud left out, NaN where there is no answer; ``forced``: the answers are
+    less the reference's, NaN where there is no answer; ``forced``: the answers are
     equal and the judge may not call a tie, so its choice says nothing.
     """
-    table = items.merge(_answers(folder, items, "candidate"), how="left").merge(
-        _answers(folder, items, "reference"), how="left"
-    )
+    table = items
+    for role in ("candidate", "reference"):
+        table = table.merge(_answers(data, items, role), how="left")
     preference = table["preference"].to_numpy(dtype=float)
     sides = np.array(["reference", "tie", "candidate", None], dtype=object)
     side = np.where(np.isnan(preference), 3, 1 + (preference > 0.5 + _EQUAL) - (preference < 0.5 - _EQUAL))
-    untied = [x for x, identity in judges.items() if identity.get("ties") is False]
+    untied = [x for x, identity in data.manifest["judges"].items() if identity.get("ties") is False]
     equal = table["candidate_answer"].notna() & table["candidate_answer"].eq(table["reference_answer"])
     length = {x: table[f"{x}_answer"].str.len().astype(float) for x in ("candidate", "reference")}
     return table.drop(columns=["candidate_answer", "reference_answer"]).assign(
@@ -48,16 +44,14 @@ def with_answers(folder: Path, items: Frame, judges: dict[str, dict[str, Any]]) 
     )
 
 
-def _answers(folder: Path, items: Frame, role: str) -> Frame:
-    run = RunDirectory(folder)
+def _answers(data: RunData, items: Frame, role: str) -> Frame:
+    """What a reader sees of the answers of the judged candidates or of the reference."""
     found = [pd.DataFrame({x: pd.Series(dtype=str) for x in (role, "suite", "language", "item_id", f"{role}_answer")})]
-    for system, suite, language in items[[role, "suite", "language"]].drop_duplicates().itertuples(index=False):
-        cell = run.cell(system, suite, language)
-        if cell.is_sealed:
-            answers = read_columns(cell, "generations", ["item_id", "index", "text"]).dropna(subset="text")
-            answers = answers.sort_values("index", kind="stable").drop_duplicates("item_id")
-            place = {role: system, "suite": suite, "language": language}
-            text = {f"{role}_answer": [strip_reasoning(x) for x in answers["text"]]}
+    for cell in items[[role, "suite", "language"]].drop_duplicates().itertuples(index=False, name=None):
+        if cell in data.answers:
+            answers = data.answers[cell].dropna(subset="answer")
+            place = dict(zip((role, "suite", "language"), cell, strict=True))
+            text = {f"{role}_answer": [x.visible for x in answers["answer"]]}
             found.append(answers[["item_id"]].assign(**place, **text))
     return pd.concat(found, ignore_index=True)
 

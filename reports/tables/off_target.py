@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import product
-from pathlib import Path
 
 import pandas as pd
 
-from ...harness.store.run_directory import CellFolder, RunDirectory
-from ...harness.text.answers import strip_reasoning
-from ...harness.text.langid import OTHER, identify
+from ...harness.text.answers import Answer
+from ...harness.text.langid import OTHER
 from ...harness.text.languages import LANGUAGES
-from ..items.measures import read_columns
-from ..records.run_data import Frame
+from ..items.measures import is_off_target
+from ..records.run_data import Frame, RunData
 from ..stats import mean_interval
 
 COLUMNS = (
@@ -29,7 +26,7 @@ FILE = "off_target.csv"
 _ORDER = {x: i for i, x in enumerate((*LANGUAGES, OTHER))}
 
 
-def off_target_table(folder: Path) -> Frame:
+def off_target_table(data: RunData) -> Frame:
     """One row per system, open suite and language whose cell is whole, in the order of the config.
 
     ``n``: answers whose language can be told; ``off_target``: those of them in another language; ``uncertain``: answers
@@ -38,27 +35,15 @@ def off_target_table(folder: Path) -> Frame:
     for one outside the registry, None if there are none; of equals the first in the registry's order.
 
     Reasoning before an answer (``<think>...</think>``) may be in any language and is left out. An answer is expected in
-    its cell's language, whatever its prompt asks for. Raises StoreError for a folder that is no run or is damaged.
+    its cell's language, whatever its prompt asks for. Raises StoreError for damaged records.
     """
-    run = RunDirectory.open(folder)
-    manifest = run.manifest()
-    suites = [x for x, about in manifest["suites"].items() if about["kind"] == "open"]
-    rows = [
-        (system, suite, language, *_counts(_answers(cell), language))
-        for system, suite, language in product(manifest["systems"], suites, manifest["languages"])
-        if (cell := run.cell(system, suite, language)).is_sealed
-    ]
+    rows = [(*cell, *_counts(table["answer"].dropna(), cell[2])) for cell, table in data.answers.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _answers(cell: CellFolder) -> list[str]:
-    return [strip_reasoning(x) for x in read_columns(cell, "generations", ["text"])["text"].dropna()]
-
-
-def _counts(answers: Sequence[str], language: str) -> tuple:
-    found = [identify(x) for x in answers]
-    in_language = [x.is_in(language) for x in found]
-    rate = mean_interval([None if x is None else float(not x) for x in in_language], kind="binary")
-    wrong = Counter(x.language for x, right in zip(found, in_language, strict=True) if right is False)
+def _counts(answers: Sequence[Answer], language: str) -> tuple:
+    values = [is_off_target(x, language) for x in answers]
+    rate = mean_interval(values, kind="binary")
+    wrong = Counter(x.language for x, value in zip(answers, values, strict=True) if value)
     commonest = min(wrong, key=lambda x: (-wrong[x], _ORDER[x]), default=None)
     return rate.n, wrong.total(), rate.n_unscored, rate.value, rate.ci_low, rate.ci_high, commonest

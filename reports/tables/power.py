@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from ..items.item_values import Sides, panels
+from ..items.item_values import PairedValues, item_values
 from ..items.scopes import scopes
 from ..records.run_data import Frame, RunData
 from ..stats.clusters import Grouping
-from ..stats.detectable import detectable_binary
-from ..stats.power import Design, minimum_detectable_effect, required_items
+from ..stats.power import Design, required_items
 from .comparisons import check_pairs
+from .paired_tests import detectable, takes_mcnemar
 
 POWER_COLUMNS = (
     *("candidate", "reference", "suite", "metric", "scope", "language"),
@@ -46,32 +46,25 @@ def _rows(
     data: RunData, pairs: Sequence[tuple[str, str]], difference: float | None, power: float, alpha: float
 ) -> Iterator[tuple]:
     places = scopes(data.languages)
-    found = list(panels(data))
+    found = list(item_values(data))
     for pair in pairs:
-        for panel in found:
+        for values in found:
             for scope in places:
-                sides = panel.sides(*pair, scope.languages)
-                place = (*pair, panel.suite, panel.metric, scope.kind, scope.name)
-                yield (*place, *_numbers(sides, scope.kind != "language", difference, power, alpha))
+                paired = values.paired(*pair, scope.languages)
+                place = (*pair, values.suite, values.metric, scope.kind, scope.name)
+                yield (*place, *_numbers(paired, scope.kind != "language", difference, power, alpha))
 
 
-def _numbers(sides: Sides, pooled: bool, difference: float | None, power: float, alpha: float) -> tuple:
-    differences = sides.candidate - sides.reference
-    group = Grouping.of(len(differences), sides.clusters, sides.languages if pooled else None).sums(differences)
+def _numbers(paired: PairedValues, pooled: bool, difference: float | None, power: float, alpha: float) -> tuple:
+    differences = paired.candidate - paired.reference
+    group = Grouping.of(len(differences), paired.clusters, paired.languages if pooled else None).sums(differences)
     if not group.count:
         return 0, 0, math.nan, math.nan, None
-    known = (group.n, group.count, group.se())
-    if sides.kind == "binary" and not pooled and not sides.has_shared_sources:
-        share = int(np.count_nonzero(np.nan_to_num(differences))) / group.n
-        mde = detectable_binary(group.n, share, power, alpha)
-        return *known, mde, difference and _binary_items(difference, share, power, alpha)
-    if not group.has_spread:
-        return *known, math.nan, None
-    design = Design.from_se(group.se(), group.n, group.count)
-    mde = minimum_detectable_effect(group.n, design, power, alpha)
-    farthest = math.inf if sides.kind == "continuous" else 0.5 if sides.against_half else 1.0
-    return *known, mde if mde <= farthest else math.nan, difference and required_items(difference, design, power, alpha)
-
-
-def _binary_items(difference: float, discordance: float, power: float, alpha: float) -> int:
-    return required_items(difference, Design.paired_binary(max(difference, discordance)), power, alpha)
+    mde = detectable(paired, group, pooled, alpha, power)
+    design = None
+    if difference and takes_mcnemar(paired, pooled):
+        design = Design.paired_binary(max(difference, np.count_nonzero(group.sums) / group.n))
+    elif group.has_spread:
+        design = Design.from_se(group.se(), group.n, group.count)
+    items = required_items(difference, design, power, alpha) if difference and design else None
+    return group.n, group.count, group.se(), mde, items

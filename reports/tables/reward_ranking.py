@@ -14,7 +14,7 @@ from ..items.scopes import scopes
 from ..records.run_data import Frame
 from ..stats.bootstrap import bootstrap_intervals
 from ..stats.clusters import Grouping
-from ..stats.inputs import Array, Labels, Values, item_values, label_codes
+from ..stats.inputs import Array, Labels, Values, float_values, label_codes
 from ..stats.results import Estimate
 
 RANKING_COLUMNS = (*("measure", "scope", "language", "n", "n_unscored", "value", "ci_low", "ci_high", "method"),)
@@ -49,7 +49,7 @@ def ranking_quality(
     without two different known scores are unscored. Raises ValueError for lengths that differ, infinite values and
     missing labels.
     """
-    reward, truth = item_values(rewards, "rewards"), item_values(truths, "known scores")
+    reward, truth = float_values(rewards, "rewards"), float_values(truths, "known scores")
     if len(reward) != len(truth):
         raise ValueError(f"{len(reward)} rewards but {len(truth)} known scores")
     prompts = label_codes(groups, len(reward), "group")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ...harness.store.run_directory import RunDirectory
-from ..items.item_values import Panel, Sides
-from ..items.measures import read_columns
+from ..items.item_values import ItemValues, PairedValues
 from ..items.scopes import Scope
+from ..records.rules import Rules
+from ..records.run_data import RunData
 from ..stats.bootstrap import bootstrap_intervals
 from ..stats.clusters import Grouping
 from ..stats.inputs import Array
 from ..stats.results import Estimate
-from .comparisons import ComparisonRules, provenance
+from .comparisons import provenance
 
 TRANSITIONS = ("forgotten", "gained", "forgotten_adjusted", "gained_adjusted")
 _SCALES = ((0.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 1.0))
@@ -32,19 +31,19 @@ class _Transitions:
     """Per item of two systems: both sides and what is averaged for each of ``TRANSITIONS``, shape (4, items)."""
 
     pair: tuple[str, str]
-    sides: Sides
+    paired: PairedValues
     values: Array
     is_choice: Array
 
 
 def transition_rows(
-    folder: Path, panel: Panel, pairs: Sequence[tuple[str, str]], places: Sequence[Scope], rules: ComparisonRules
+    data: RunData, values: ItemValues, pairs: Sequence[tuple[str, str]], places: Sequence[Scope], rules: Rules
 ) -> Iterator[dict[str, Any]]:
-    """A row for each place, pair and rate, over the panel's right-or-wrong items; none if it has no such items."""
-    binary = panel.where((panel.kinds == 0).all(axis=0))
+    """A row for each place, pair and rate, over the suite's right-or-wrong items; none if it has no such items."""
+    binary = values.where((values.kinds == 0).all(axis=0))
     if not len(binary.items):
         return
-    options = option_counts(RunDirectory(folder), binary)
+    options = option_counts(data, binary)
     blocks = pd.MultiIndex.from_arrays([binary.languages, binary.tasks, options]).factorize()[0]
     found = [_transitions(binary, x, options, blocks) for x in pairs]
     known: dict[tuple[str, ...], list[Estimate]] = {}
@@ -54,16 +53,16 @@ def transition_rows(
             known[place.languages] = list(_estimates(here, found, rules))
         estimates = iter(known[place.languages])
         for x in found:
-            facts = _facts(binary, x, here[x.sides.items], place)
+            facts = _facts(binary.suite, x, here[x.paired.items], place)
             for measure in TRANSITIONS:
                 yield {**facts, "measure": measure, **_numbers(measure, next(estimates))}
 
 
-def _transitions(panel: Panel, pair: tuple[str, str], options: Array, blocks: Array) -> _Transitions:
-    sides = panel.sides(*pair, list(panel.columns))
-    k = options[sides.items]
-    values = transition_values(sides.candidate, sides.reference, k, blocks[sides.items])
-    return _Transitions(pair, sides, values, k > 1)
+def _transitions(values: ItemValues, pair: tuple[str, str], options: Array, blocks: Array) -> _Transitions:
+    paired = values.paired(*pair, list(values.columns))
+    k = options[paired.items]
+    moved = transition_values(paired.candidate, paired.reference, k, blocks[paired.items])
+    return _Transitions(pair, paired, moved, k > 1)
 
 
 def transition_values(candidate: Array, reference: Array, options: Array, blocks: Array) -> Array:
@@ -93,15 +92,15 @@ def transition_values(candidate: Array, reference: Array, options: Array, blocks
     return np.where(scored, np.stack([forgotten, gained, forgotten - chance, gained - chance]), np.nan)
 
 
-def _estimates(here: Array, found: Sequence[_Transitions], rules: ComparisonRules) -> Iterator[Estimate]:
+def _estimates(here: Array, found: Sequence[_Transitions], rules: Rules) -> Iterator[Estimate]:
     """For each pair the four rates over the items that are ``here``; all pairs are resampled together."""
     groupings: dict[bytes, Grouping] = {}
     groups = []
     for x in found:
-        chosen = here[x.sides.items]
-        key = x.sides.items[chosen].tobytes()
+        chosen = here[x.paired.items]
+        key = x.paired.items[chosen].tobytes()
         if key not in groupings:
-            groupings[key] = Grouping.of(int(chosen.sum()), x.sides.clusters[chosen], x.sides.languages[chosen])
+            groupings[key] = Grouping.of(int(chosen.sum()), x.paired.clusters[chosen], x.paired.languages[chosen])
         groups.append([groupings[key].sums(v[chosen]) for v in x.values])
     by_scale = {
         scale: iter(
@@ -120,25 +119,25 @@ def _estimates(here: Array, found: Sequence[_Transitions], rules: ComparisonRule
         yield from (next(by_scale[scale]) for scale in _SCALES)
 
 
-def _facts(panel: Panel, x: _Transitions, chosen: Array, place: Scope) -> dict[str, Any]:
+def _facts(suite: str, x: _Transitions, chosen: Array, place: Scope) -> dict[str, Any]:
     """What the rows of one pair in one place share."""
-    sides = x.sides
+    paired = x.paired
     known = chosen & ~np.isnan(x.values[0])
     n = int(known.sum())
     return {
         "candidate": x.pair[0],
         "reference": x.pair[1],
-        "suite": panel.suite,
+        "suite": suite,
         "scope": place.kind,
         "language": place.name,
         "n": n,
         "n_choice": int((known & x.is_choice).sum()),
-        "unscored_candidate": int(np.isnan(sides.candidate[chosen]).sum()),
-        "unscored_reference": int(np.isnan(sides.reference[chosen]).sum()),
-        "mean_candidate": sides.candidate[known].mean() if n else np.nan,
-        "mean_reference": sides.reference[known].mean() if n else np.nan,
+        "unscored_candidate": int(np.isnan(paired.candidate[chosen]).sum()),
+        "unscored_reference": int(np.isnan(paired.reference[chosen]).sum()),
+        "mean_candidate": paired.candidate[known].mean() if n else np.nan,
+        "mean_reference": paired.reference[known].mean() if n else np.nan,
         "p_value": np.nan,
-        "signature": provenance(sides, place),
+        "signature": str(provenance(paired, place)),
     }
 
 
@@ -148,20 +147,19 @@ def _numbers(measure: str, rate: Estimate) -> dict[str, Any]:
     return {**{k: min(max(v, 0.0), 1.0) if v == v else v for k, v in ends.items()}, "method": linearised + rate.method}
 
 
-def option_counts(run: RunDirectory, panel: Panel) -> Array:
+def option_counts(data: RunData, values: ItemValues) -> Array:
     """How many options each item has: the number of distinct continuations whose likelihoods were compared, or, where
     there is only one, of the distinct contexts before it. 1 for an item that was answered freely.
 
     Read from one system's records in each language. Raises StoreError for records that can't be read.
     """
-    counts = np.ones(len(panel.items))
-    for language, here in panel.columns.items():
-        system = next(x for x in panel.systems if panel.signature(x, language))
-        cell = run.cell(system, panel.suite, language)
-        asked = read_columns(cell, "generations", ["item_id", "prompt", "continuation"])
+    counts = np.ones(len(values.items))
+    for language, here in values.columns.items():
+        system = next(x for x in values.systems if values.signature(x, language))
+        asked = data.requests[system, values.suite, language]
         asked = asked[asked["continuation"].notna()]
         endings = asked.groupby("item_id")["continuation"].nunique()
         contexts = asked[asked["prompt"].ne("")].groupby("item_id")["prompt"].nunique()
         options = endings.where(endings > 1, contexts.reindex(endings.index).fillna(1))
-        counts[here] = options.reindex(panel.items[here]).fillna(1).to_numpy()
+        counts[here] = options.reindex(values.items[here]).fillna(1).to_numpy()
     return counts

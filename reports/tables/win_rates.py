@@ -7,16 +7,13 @@ its own name: they answer different questions and can differ by many points on t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ...harness.store.run_directory import CellFolder, RunDirectory
-from ...harness.text.answers import strip_reasoning
-from ..items.measures import read_columns
-from ..items.scopes import Scope, joint_signature, scopes
+from ...harness.api.records import Signature
+from ..items.scopes import Scope, scopes
+from ..records.rules import Rules
 from ..records.run_data import Frame, RunData
 from ..stats import (
     Estimate,
@@ -28,7 +25,7 @@ from ..stats import (
     style_controlled_win_rate,
     win_rate,
 )
-from .comparisons import ComparisonRules, adjusted
+from .comparisons import adjusted
 
 ESTIMATORS = ("win_rate", "lc_alpaca_eval", "lc_croco", "bt_style")
 """The plain win rate; AlpacaEval 2's length-controlled one (minimal form: without difficulties and augmentation); the
@@ -47,56 +44,54 @@ RATING_COLUMNS = (
 _STYLE = ("length", "headers", "lists", "bold")
 
 
-def win_rate_table(folder: Path, data: RunData, rules: ComparisonRules) -> Frame:
+def win_rate_table(data: RunData, rules: Rules) -> Frame:
     """One row per judge, candidate, suite and scope (``WIN_RATE_COLUMNS``).
 
     ``wins``, ``ties`` and ``losses`` count items, both orders joined. Pooled rows draw translations of one prompt as a
     whole. ``p_value`` tests the plain win rate against one half; it is corrected over a judge's and candidate's
     languages, and apart from those over its pooled rows, as in ``comparisons.csv``.
     """
-    rows = [x for part in _judged(folder, data) for x in _win_rate_rows(part, data, rules)]
+    rows = [x for part in _judged(data) for x in _win_rate_rows(part, data, rules)]
     table = pd.DataFrame(rows, columns=WIN_RATE_COLUMNS)
-    family = [table["judge"], table["candidate"], table["scope"].ne("language")]
-    return table.assign(p_adjusted=adjusted(table["p_value"], family, rules)) if len(table) else table
+    families = zip(table["judge"], table["candidate"], table["scope"].ne("language"), strict=True)
+    return table.assign(p_adjusted=adjusted(table["p_value"], families, rules))
 
 
-def rating_table(folder: Path, data: RunData, rules: ComparisonRules) -> Frame:
+def rating_table(data: RunData, rules: Rules) -> Frame:
     """One row per judge, suite, scope and system (``RATING_COLUMNS``), where more than two systems were judged.
 
     Ratings are on Elo's scale with the reference at 1000: 400 points are odds of ten to one.
     """
     parts: dict[tuple[str, str], list[Frame]] = {}
-    for part in _judged(folder, data):
+    for part in _judged(data):
         parts.setdefault((part["judge"].iloc[0], part["suite"].iloc[0]), []).append(part)
     rows = [x for found in parts.values() if len(found) > 1 for x in _rating_rows(pd.concat(found), data, rules)]
     return pd.DataFrame(rows, columns=RATING_COLUMNS)
 
 
-def _judged(folder: Path, data: RunData) -> Iterator[Frame]:
+def _judged(data: RunData) -> Iterator[Frame]:
     """Preferences of one judge, candidate and suite, with the style of both answers."""
     if data.preferences.empty:
         return
-    styles: dict[tuple[str, str], Frame] = {}
-    run = RunDirectory(folder)
     for (_, candidate, suite), part in data.preferences.groupby(["judge", "candidate", "suite"], sort=False):
-        for system in (candidate, part["reference"].iloc[0]):
-            if (system, suite) not in styles:
-                cells = [run.cell(system, suite, x) for x in data.languages]
-                styles[system, suite] = pd.concat([_styles(x) for x in cells if x.is_sealed], ignore_index=True)
-        ours, theirs = styles[candidate, suite], styles[part["reference"].iloc[0], suite]
+        ours, theirs = (_styles(data, x, suite) for x in (candidate, part["reference"].iloc[0]))
         joined = part.merge(ours, on="item_id", how="left", validate="one_to_one")
         yield joined.merge(theirs, on="item_id", how="left", suffixes=("_ours", "_theirs"), validate="one_to_one")
 
 
-def _styles(cell: CellFolder) -> Frame:
-    """Length and style of each answer of a cell, what it thought aloud left out."""
-    answers = read_columns(cell, "generations", ["item_id", "index", "text"])
-    answers = answers[answers["text"].notna()].sort_values("index", kind="stable").drop_duplicates("item_id")
-    counted = [count_style(strip_reasoning(x)) for x in answers["text"]]
-    return pd.DataFrame(counted, columns=list(_STYLE)).assign(item_id=answers["item_id"].to_numpy())
+def _styles(data: RunData, system: str, suite: str) -> Frame:
+    """Length and style of each of a system's answers."""
+
+    def make() -> Frame:
+        tables = [data.answers[cell] for cell in data.answers if cell[:2] == (system, suite)]
+        answers = pd.concat(tables, ignore_index=True).dropna(subset="answer")
+        counted = [count_style(x.visible) for x in answers["answer"]]
+        return pd.DataFrame(counted, columns=list(_STYLE)).assign(item_id=answers["item_id"].to_numpy())
+
+    return data.once(("styles", system, suite), make)
 
 
-def _win_rate_rows(part: Frame, data: RunData, rules: ComparisonRules) -> Iterator[dict[str, Any]]:
+def _win_rate_rows(part: Frame, data: RunData, rules: Rules) -> Iterator[dict[str, Any]]:
     for scope in scopes(data.languages):
         chosen = part[part["language"].isin(scope.languages)]
         if len(chosen):
@@ -105,11 +100,11 @@ def _win_rate_rows(part: Frame, data: RunData, rules: ComparisonRules) -> Iterat
                 "scope": scope.kind,
                 "language": scope.name,
                 **_numbers(chosen, scope, rules),
-                "signature": joint_signature(chosen["signature"]),
+                "signature": str(Signature.joint(chosen["signature"].unique())),
             }
 
 
-def _numbers(chosen: Frame, scope: Scope, rules: ComparisonRules) -> dict[str, Any]:
+def _numbers(chosen: Frame, scope: Scope, rules: Rules) -> dict[str, Any]:
     preferences = chosen["preference"].to_numpy(dtype=float)
     clusters = chosen["source_id"].to_numpy(dtype=object) if scope.kind != "language" else None
     ours, theirs = (chosen[[f"{x}_{side}" for x in _STYLE]].to_numpy(dtype=float) for side in ("ours", "theirs"))
@@ -138,7 +133,7 @@ def _ends(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_ci_low": estimate.ci_low, f"{name}_ci_high": estimate.ci_high}
 
 
-def _rating_rows(part: Frame, data: RunData, rules: ComparisonRules) -> Iterator[dict[str, Any]]:
+def _rating_rows(part: Frame, data: RunData, rules: Rules) -> Iterator[dict[str, Any]]:
     reference = part["reference"].iloc[0]
     for scope in scopes(data.languages):
         chosen = part[part["language"].isin(scope.languages) & part["preference"].notna()]
@@ -160,5 +155,5 @@ def _rating_rows(part: Frame, data: RunData, rules: ComparisonRules) -> Iterator
                 "n": strength.n,
                 **_ends("bradley_terry", strength),
                 **_ends("elo", points[system]),
-                "signature": joint_signature(np.unique(chosen["signature"].to_numpy(dtype=str)).tolist()),
+                "signature": str(Signature.joint(sorted(chosen["signature"].unique(), key=str))),
             }

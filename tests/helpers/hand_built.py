@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from croco_eval.harness.api.records import Generation, Item, Judgment, Score
+from croco_eval.harness.api.records import Generation, Item, Judgment, Score, Signature
 from croco_eval.harness.store.files import write_json
 from croco_eval.harness.store.parquet import write_records
 from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
@@ -127,5 +127,5 @@ def quiz_data(values: Values, kind: str = "binary", suite: str = "quiz") -> RunD
         "judges": {},
         "reference": next(iter(values)),
     }
-    nothing = pd.DataFrame(columns=["system", "suite", "language", "reason"])
-    return RunData(manifest, pd.DataFrame(rows), pd.DataFrame(), nothing)
+    table = pd.DataFrame(rows)
+    return RunData.of_tables(manifest, table.assign(signature=table["signature"].map(Signature.parse)), pd.DataFrame())

@@ -20,7 +20,7 @@ from croco_eval.harness.run.judging import judge_cells, judging_cells
 from croco_eval.harness.run.progress import JudgingProgress
 from croco_eval.harness.store.parquet import read_records
 from croco_eval.harness.store.run_directory import RunDirectory
-from croco_eval.reports.records.run_data import load_run
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.tables.all import write_tables
 from helpers.judged_run import make_run
 from rich.console import Console
@@ -155,7 +155,7 @@ def test_a_stop_keeps_what_is_known_and_the_next_run_asks_for_the_rest_alone(run
 def test_tables_after_a_stop_hold_the_whole_cells_and_show_the_others_as_gaps(run: RunDirectory):
     with pytest.raises(BudgetSpent):
         judge(run, OddJudge(fail_after=40))
-    scores = write_tables(run.path) and pd.read_csv(run.path / "scores.csv")
+    scores = write_tables(RunData(run.path)) and pd.read_csv(run.path / "scores.csv")
     gaps = scores[scores["metric"] == "gap"]
     assert set(gaps["signature"]) == {"judge odd: judged 6 of 7: budget", "judge odd: not judged: budget"}
     whole = scores[scores["metric"] == "win_rate[odd]"]
@@ -168,7 +168,7 @@ def test_a_judging_that_was_killed_is_a_gap_too(run: RunDirectory):
     with pytest.raises(BudgetSpent):
         judge(run, OddJudge(fail_after=3))
     (folder.path / "gap.json").unlink()
-    missing = load_run(run.path).missing
+    missing = RunData(run.path).missing
     assert "judge odd: judging was not finished" in set(missing["reason"])
 
 
@@ -228,7 +228,7 @@ def test_a_ruling_that_can_not_be_written_stops_the_judge(run: RunDirectory):
 
 
 def frame(run: RunDirectory) -> pd.DataFrame:
-    return load_run(run.path).preferences.set_index("item_id")
+    return RunData(run.path).preferences.set_index("item_id")
 
 
 class Scripted(OddJudge):

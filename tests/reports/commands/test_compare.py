@@ -10,7 +10,7 @@ import pytest
 import typer
 from croco_eval.harness.errors import CrocoError, StoreError, UserError
 from croco_eval.reports.commands.compare import compare
-from croco_eval.reports.tables.comparisons import COMPARISON_COLUMNS
+from croco_eval.reports.records.comparison import COMPARISON_COLUMNS
 from helpers.hand_built import write_config, write_quiz
 from typer.testing import CliRunner
 

@@ -10,9 +10,10 @@ import pytest
 import typer
 from croco_eval.harness.errors import UserError
 from croco_eval.reports.commands.power import power
-from croco_eval.reports.records.run_data import load_run
+from croco_eval.reports.records.rules import Rules
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.stats import mcnemar_exact
-from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.comparisons import comparison_table
 from croco_eval.reports.tables.power import POWER_COLUMNS, power_table
 from helpers.gate_runs import DANISH, answers, chat_run, quiz_run, with_losses
 from helpers.paths import ROOT
@@ -133,9 +134,9 @@ def run(tmp_path) -> Path:
 
 
 def test_run_s_table_has_the_noise_of_each_row_and_the_detectable_differences_of_the_comparisons(run):
-    data = load_run(run)
+    data = RunData(run)
     table = power_table(data)
-    compared = comparison_table(data, ComparisonRules(n_resamples=200))
+    compared = comparison_table(data, Rules(n_resamples=200))
     assert tuple(table) == POWER_COLUMNS
     assert list(table["language"]) == ["da", "de", "cy", "high", "all"]
     assert list(table["n"]) == [300, 300, 300, 600, 900]
@@ -145,7 +146,7 @@ def test_run_s_table_has_the_noise_of_each_row_and_the_detectable_differences_of
 
 
 def test_run_s_rows_say_how_many_items_a_difference_takes(run):
-    data = load_run(run)
+    data = RunData(run)
     at_hand = power_table(data).set_index("language")
     table = power_table(data, difference=float(at_hand.loc["da", "mde"])).set_index("language")
     assert table.loc["da", "items_needed"] == pytest.approx(300, rel=0.05)
@@ -156,7 +157,7 @@ def test_run_s_rows_say_how_many_items_a_difference_takes(run):
 
 def test_systems_that_never_differ_still_say_what_would_have_been_seen(tmp_path):
     values = {"da": answers(200, 0.6, 0)}
-    (row,) = power_table(load_run(quiz_run(tmp_path / "run", values, values))).itertuples()
+    (row,) = power_table(RunData(quiz_run(tmp_path / "run", values, values))).itertuples()
     assert 0 < row.mde < 0.06
     losses = 0
     while mcnemar_exact(with_losses(values["da"], losses), values["da"]).p_value >= 0.05:
@@ -167,7 +168,7 @@ def test_systems_that_never_differ_still_say_what_would_have_been_seen(tmp_path)
 def test_command_shows_win_rates_and_scores_of_a_run(cli, tmp_path):
     verdicts = ["candidate", "reference", "tie", "tie"] * 20
     run = chat_run(tmp_path / "run", {"base": [DANISH] * 80, "tuned": [DANISH] * 80}, verdicts)
-    (row,) = power_table(load_run(run), difference=0.1).itertuples()
+    (row,) = power_table(RunData(run), difference=0.1).itertuples()
     done = cli("power", "run", "--difference", "0.1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "win_rate[j]" in done.stdout

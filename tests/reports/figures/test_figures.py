@@ -15,15 +15,16 @@ from croco_eval.reports.figures.forgetting import forgetting_figure
 from croco_eval.reports.figures.learning_curves import learning_curve_figure, learning_curves_by_language_figure
 from croco_eval.reports.figures.style import VERDICT_MARKS, save, shortened, units
 from croco_eval.reports.figures.win_rates import win_rates_figure
+from croco_eval.reports.records.rules import Rules
 from croco_eval.reports.records.settings import Training
 from croco_eval.reports.tables.checkpoints import checkpoint_table
-from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.comparisons import comparison_table
 from croco_eval.reports.tables.transitions import TRANSITIONS
 from croco_eval.reports.tables.win_rates import ESTIMATORS
 from helpers.hand_built import quiz_data
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-RULES = ComparisonRules(n_resamples=500)
+RULES = Rules(n_resamples=500)
 N = 100
 RIGHT = np.r_[np.ones(50), np.zeros(50)]
 VALUES = {

@@ -14,14 +14,16 @@ from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.gate.check import check_run
 from croco_eval.reports.gate.export import ITEM_COLUMNS, read_items, system_items, write_items
 from croco_eval.reports.gate.policy import GatePolicy
-from croco_eval.reports.records.run_data import load_run
+from croco_eval.reports.records.run_data import RunData
 from helpers.gate_runs import DANISH, GERMAN, answers, chat_run, quiz_run, resign, with_losses
 
 N = 120
 
 
 def gate(run: Path, baseline: Path, candidate: str | None = None, reference: str | None = None, **policy):
-    return check_run(run, GatePolicy.model_validate({"n_resamples": 1000, **policy}), candidate, reference, baseline)
+    return check_run(
+        RunData(run), GatePolicy.model_validate({"n_resamples": 1000, **policy}), candidate, reference, baseline
+    )
 
 
 def verdicts(result) -> dict[str, str]:
@@ -29,7 +31,7 @@ def verdicts(result) -> dict[str, str]:
 
 
 def export(run: Path, file: Path, system: str = "tuned") -> Path:
-    write_items(file, system_items(run, load_run(run), system))
+    write_items(file, system_items(RunData(run), system))
     return file
 
 
@@ -54,8 +56,8 @@ def test_candidate_is_compared_with_the_same_system_of_the_baseline(yesterday, t
     result = gate(today, yesterday, margin=0.05, scopes=["language"])
     assert (result.candidate, result.reference) == ("tuned", "tuned@yesterday")
     assert verdicts(result) == {"quiz da": "NO-GO", "quiz de": "GO"}
-    assert [x.measured.difference for x in result.rows] == pytest.approx([-30 / N, 0])
-    assert check_run(today, GatePolicy(margin=0.05)).verdict == "GO"
+    assert [x.comparison.difference for x in result.rows] == pytest.approx([-30 / N, 0])
+    assert check_run(RunData(today), GatePolicy(margin=0.05)).verdict == "GO"
 
 
 def test_another_system_of_the_baseline_can_be_named(yesterday, today):
@@ -90,9 +92,9 @@ def test_win_rates_over_the_same_reference_are_compared_with_each_other(tmp_path
     won = ["candidate"] * 80 + ["reference"] * 40
     old = chat_run(tmp_path / "old", texts, won)
     new = chat_run(tmp_path / "new", texts, won[30:] + ["reference"] * 30)
-    assert verdicts(check_run(new, GatePolicy(min_items=1)))["chat da win_rate[j]"] == "INCONCLUSIVE"
+    assert verdicts(check_run(RunData(new), GatePolicy(min_items=1)))["chat da win_rate[j]"] == "INCONCLUSIVE"
     (row,) = gate(new, old).rows
-    assert (row.verdict, row.measured.difference) == ("NO-GO", pytest.approx(-30 / N))
+    assert (row.verdict, row.comparison.difference) == ("NO-GO", pytest.approx(-30 / N))
 
 
 def test_win_rates_over_another_reference_are_refused(tmp_path):

@@ -17,11 +17,13 @@ from croco_eval.reports.commands.check import check
 from croco_eval.reports.gate.check import check_run
 from croco_eval.reports.gate.files import FILES, junit, write_gate
 from croco_eval.reports.gate.measure import measure
+from croco_eval.reports.gate.pair import within_run
 from croco_eval.reports.gate.policy import GatePolicy
-from croco_eval.reports.gate.sides import within_run
 from croco_eval.reports.gate.verdict import Measured, decide
-from croco_eval.reports.records.run_data import load_run
-from croco_eval.reports.tables.comparisons import ComparisonRules, raw_comparisons
+from croco_eval.reports.records.comparison import Comparison
+from croco_eval.reports.records.rules import Rules
+from croco_eval.reports.records.run_data import RunData
+from croco_eval.reports.tables.comparisons import raw_comparisons
 from helpers.gate_runs import DANISH, GERMAN, answers, chat_run, quiz_run, resign, spend, with_losses
 from scipy import stats
 from typer.testing import CliRunner
@@ -30,7 +32,7 @@ N = 200
 
 
 def gate(folder: Path, candidate: str | None = None, reference: str | None = None, **policy):
-    return check_run(folder, GatePolicy.model_validate({"n_resamples": 1000, **policy}), candidate, reference)
+    return check_run(RunData(folder), GatePolicy.model_validate({"n_resamples": 1000, **policy}), candidate, reference)
 
 
 def verdicts(result) -> dict[str, str]:
@@ -68,7 +70,7 @@ def test_planted_loss_is_no_go_in_its_group_and_not_elsewhere(regressed):
     assert result.verdict == "NO-GO"
     assert verdicts(result) == {"quiz high": "GO", "quiz cy": "NO-GO", "quiz all": "NO-GO"}
     (row,) = [x for x in result.rows if x.name == "quiz cy"]
-    assert row.measured.difference == pytest.approx(-0.2)
+    assert row.comparison.difference == pytest.approx(-0.2)
     assert row.detail.startswith("worse, p < 0.001 (difference -0.2000 [")
 
 
@@ -119,10 +121,10 @@ def test_margin_of_a_group_is_kept_in_that_group_alone(tmp_path):
 
 def test_numbers_are_those_of_the_comparison(regressed):
     (row,) = [x for x in gate(regressed, margin=0.05).rows if x.name == "quiz all"]
-    table = raw_comparisons(load_run(regressed), ComparisonRules(margin=0.05, n_resamples=1000), [("tuned", "base")])
-    expected = table[table["language"] == "all"].iloc[0]
+    compared = raw_comparisons(RunData(regressed), Rules(margin=0.05, n_resamples=1000), [("tuned", "base")])
+    (expected,) = [x for x in compared if x.language == "all"]
     for name in ("n", "difference", "ci_low", "ci_high", "p_value", "p_noninferior", "mde"):
-        assert getattr(row.measured, name) == expected[name]
+        assert getattr(row.comparison, name) == getattr(expected, name)
 
 
 def test_margin_beyond_the_scale_is_refused(regressed):
@@ -283,16 +285,16 @@ def test_wrong_name_is_refused(regressed, candidate, reference, said):
 
 def test_swapped_systems_turn_the_sign(regressed):
     there, back = gate(regressed), gate(regressed, "base", "tuned")
-    assert [x.measured.difference for x in back.rows] == [-x.measured.difference for x in there.rows]
+    assert [x.comparison.difference for x in back.rows] == [-x.comparison.difference for x in there.rows]
 
 
 # How often it is wrong
 
 
 def _rows(p_values, signs, rows=8):
-    one = Measured("scores", "quiz", "score", "all", 0.02, n=100)
+    one = Comparison("a", "b", "quiz", "score", "all", "all", n=100, p_noninferior=0.5)
     return [
-        replace(one, language=f"row {i}", difference=sign * 0.01, p_value=p, p_noninferior=0.5)
+        Measured("scores", replace(one, language=f"row {i}", difference=sign * 0.01, p_value=p), 0.02)
         for i, (p, sign) in enumerate(zip(p_values, signs, strict=True))
     ][:rows]
 
@@ -316,14 +318,16 @@ def _simulated(folder: Path, repeats: int, n: int, loss: float = 0.0, **policy) 
     languages = ("da", "de", "cy")
     nothing = {x: np.zeros(n) for x in languages}
     run = quiz_run(folder / "run", nothing, nothing)
-    sources = within_run(run, None, None, with_off_target=False)
+    data = RunData(run)
+    pair = within_run(data, None, None, with_off_target=False)
     resolved = GatePolicy.model_validate({"n_resamples": 200, **policy}).resolve(["quiz"], languages)
-    is_worse = ((sources.data.scores["system"] == "tuned") & (sources.data.scores["language"] == "cy")).to_numpy()
+    is_worse = ((data.scores["system"] == "tuned") & (data.scores["language"] == "cy")).to_numpy()
     rng, found = np.random.default_rng(11), []
     for _ in range(repeats):
         chance = np.tile(0.2 + 0.6 * rng.random(n), 6) - loss * is_worse
-        scores = sources.data.scores.assign(value=(rng.random(6 * n) < chance).astype(float))
-        rows, _ = measure(run, replace(sources, data=replace(sources.data, scores=scores)), resolved)
+        scores = data.scores.assign(value=(rng.random(6 * n) < chance).astype(float))
+        drawn = RunData.of_tables(data.manifest, scores, data.preferences)
+        rows, _ = measure(data, replace(pair, data=drawn), resolved)
         found.append(decide("tuned", "base", rows, resolved).verdict)
     return found
 
@@ -380,7 +384,8 @@ def test_inconclusive_row_is_a_skipped_test_case(tmp_path):
 
 
 def test_text_that_xml_or_markdown_can_t_hold_is_kept_harmless(tmp_path):
-    one = Measured("scores", "quiz", "score", "all", 0.02, n=100, hole="a|b\x00<&>\nc")
+    compared = Comparison("a", "b", "quiz", "score", "all", "all", n=100)
+    one = Measured("scores", compared, 0.02, "a|b\x00<&>\nc")
     result = decide("a", "b", [one], GatePolicy().resolve(["quiz"], ["da"]))
     skipped = ElementTree.fromstring(junit(result)).find(".//skipped")
     assert skipped is not None

@@ -11,7 +11,7 @@ import pytest
 from croco_eval.harness.errors import StoreError
 from croco_eval.harness.models.tuning import Tuning
 from croco_eval.reports.records.contrasts import arms_of
-from croco_eval.reports.records.settings import report_settings
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.report.write import write_report
 from croco_eval.reports.tables.all import write_tables
 from helpers.hand_built import write_config, write_quiz
@@ -62,7 +62,7 @@ def test_a_run_compares_arms_by_its_manifest_and_reports_how_they_were_tuned(tmp
     identities = {x: {"tuning": asdict(TUNINGS[x])} for x in names[1:]}
     run = write_quiz(tmp_path / "run", values, identities=identities)
     write_config(run, names, ["quiz"])
-    write_report(run, write_tables(run), figures=False)
+    write_report(write_tables(RunData(run)), figures=False)
     table = pd.read_csv(run / "policy.csv")
     assert set(zip(table["contrast"], table["candidate"], table["reference"], strict=True)) == {
         ("on_policy vs off_policy", "mono-1", "off-1")
@@ -77,4 +77,4 @@ def test_a_damaged_record_is_told(tmp_path: Path):
     run = write_quiz(tmp_path / "run", {x: {"da": [1.0]} for x in ("base", "a")}, identities={"a": wrong})
     write_config(run, ("base", "a"), ["quiz"])
     with pytest.raises(StoreError, match=r"system a doesn't say how an adapter was tuned: data"):
-        report_settings(run)
+        _ = RunData(run).settings

@@ -17,6 +17,7 @@ from croco_eval.harness.store.parquet import read_records, write_records
 from croco_eval.reports.commands.report import report
 from croco_eval.reports.document.document import Document, Listing, Section, TextTable
 from croco_eval.reports.document.markdown import to_markdown
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.records.settings import Training
 from croco_eval.reports.report.sections import report_document
 from croco_eval.reports.report.systems import MOST_SHOWN, pages, shown_systems
@@ -117,7 +118,7 @@ def test_headline_is_the_sentence_that_the_tests_give(done):
         "- sft in quiz: at or above base in 1 of 3 languages: "
         "1 improved, 0 non-inferior at 2 points; 1 forgot; 1 inconclusive.\n"
     ) in short
-    table = run_tables(done).frames["comparisons.csv"]
+    table = run_tables(RunData(done)).frames["comparisons.csv"]
     for line in headline(table, "dpo").splitlines():
         assert f"- {line}\n" in short
     assert "1 of 18 cells are missing or not wholly judged; 2 values are unscored" in short
@@ -283,7 +284,7 @@ def test_many_systems_are_shown_by_a_stated_rule(tmp_path):
     values = {x: {"da": (np.arange(N) < y).astype(float)} for x, y in shares.items()}
     folder = write_quiz(tmp_path / "run", {"base": {"da": RIGHT}, **values})
     write_config(folder, ["base", *systems], ["quiz"], languages=["da"], arms={"dpo": "s00", "sft": "s01"})
-    tables = run_tables(folder)
+    tables = run_tables(RunData(folder))
     shown = shown_systems(tables)
     best = sorted(systems, key=lambda x: -shares[x])
     expected = {"s00", "s01", *[x for x in best if x not in ("s00", "s01")][: MOST_SHOWN - 2]}
@@ -306,12 +307,12 @@ def test_figures_share_systems_evenly():
 def test_checkpoints_are_curves_and_only_the_one_to_keep_is_shown_elsewhere(tmp_path):
     steps = {f"run-{k}": np.r_[np.ones(60 + 10 * k), np.zeros(60 - 10 * k)] for k in (1, 2, 3, 4)}
     folder = write_quiz(tmp_path / "run", {"base": {"da": RIGHT}, **{x: {"da": y} for x, y in steps.items()}})
-    tables = run_tables(folder)
+    tables = run_tables(RunData(folder))
     training = Training("run", tuple(steps), (1, 2, 3, 4))
-    settings = replace(tables.settings, trainings=(training,))
-    curves = checkpoint_table(tables.data, [training], settings.rules)
-    tables = replace(tables, settings=settings, frames={**tables.frames, "checkpoints.csv": curves})
-    written = write_report(folder, tables)
+    tables.data.settings = replace(tables.data.settings, trainings=(training,))
+    curves = checkpoint_table(tables.data, [training], tables.data.settings.rules)
+    tables = replace(tables, frames={**tables.frames, "checkpoints.csv": curves})
+    written = write_report(tables)
     text = written.read_text(encoding="utf-8")
     assert "- Training run run in quiz: keep step 4, which is the best." in text
     assert [x[0] for x in table_under(text, "run in quiz")[1:]] == ["1", "2", "3", "4"]

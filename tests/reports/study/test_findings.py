@@ -9,27 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from croco_eval.harness.errors import UserError
-from croco_eval.reports.study.claims import (
-    Answer,
-    agreed,
-    all_of,
-    any_of,
-    better,
-    no_better,
-    not_worse,
-    spread_of,
-)
+from croco_eval.reports.records.rules import Rules
+from croco_eval.reports.records.run_data import RunData
+from croco_eval.reports.study.claims import Answer, agreed, all_of, any_of, better, no_better, not_worse, spread_of
 from croco_eval.reports.study.findings import Evidence, Finding, Measure, findings
 from croco_eval.reports.study.rankings import language_rankings, rankings_answer
 from croco_eval.reports.study.study_document import claim_sentence
 from croco_eval.reports.study.write_study import training_table, write_study
 from croco_eval.reports.tables.all import write_tables
-from croco_eval.reports.tables.comparisons import ComparisonRules
 from helpers.hand_built import write_config, write_quiz
 
 HOLDS, FAILS, OPEN = Answer.HOLDS, Answer.FAILS, Answer.OPEN
 QUIZ, CHAT = Measure("quiz", "score"), Measure("chat", "win_rate[j]")
-RULES = ComparisonRules(n_resamples=500)
+RULES = Rules(n_resamples=500)
 
 
 def row(candidate, reference, measure, difference, verdict, low=None, high=None, p=None):
@@ -187,7 +179,7 @@ def run(folder: Path) -> Path:
                                                "sft-1": [0.5, 0.4] * 20, "sft-2": [0.5, 0.4] * 20}.items()}  # fmt: skip
     write_quiz(folder, values, preferences=likes)
     write_config(folder, list(systems), ["locale", "locale-open"], statistics={"n_resamples": 500})
-    write_tables(folder)
+    write_tables(RunData(folder))
     return folder
 
 
@@ -218,7 +210,7 @@ def test_the_report_says_what_the_tests_say(tmp_path: Path):
 def test_a_run_without_a_judged_suite_is_no_study(tmp_path: Path):
     folder = write_quiz(tmp_path, {"base": {"da": [1, 0]}, "mono-1": {"da": [1, 1]}})
     write_config(folder, ["base", "mono-1"], ["locale"])
-    write_tables(folder)
+    write_tables(RunData(folder))
     with pytest.raises(UserError, match="one structured suite and one open-ended one, with a judge"):
         write_study(
             folder, tmp_path / "report", arms={"mono": ["mono-1"]}, logs=[], learned=None, candidates=None, command=""

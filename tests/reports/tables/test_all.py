@@ -10,11 +10,14 @@ import pytest
 from croco_eval.harness.api.records import Judgment, Score
 from croco_eval.harness.errors import StoreError
 from croco_eval.harness.store.parquet import read_records, write_records
+from croco_eval.reports.records.comparison import COMPARISON_COLUMNS
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.tables import all as tables
-from croco_eval.reports.tables.all import PREFERENCE_COLUMNS, SCORE_COLUMNS, write_tables
-from croco_eval.reports.tables.comparisons import COMPARISON_COLUMNS
+from croco_eval.reports.tables.all import write_tables
 from croco_eval.reports.tables.forgetting import FORGETTING_COLUMNS
 from croco_eval.reports.tables.leaderboard import LEADING_COLUMNS
+from croco_eval.reports.tables.preferences import PREFERENCE_COLUMNS
+from croco_eval.reports.tables.scores import SCORE_COLUMNS
 from helpers.hand_built import both_orders, score, write_run
 from scipy import stats
 from scipy.stats import binomtest
@@ -75,7 +78,7 @@ def run(tmp_path) -> Path:
 def done(tmp_path_factory) -> Path:
     """The run with its tables, to be read only."""
     folder = write_small_run(tmp_path_factory.mktemp("done") / "run")
-    write_tables(folder)
+    write_tables(RunData(folder))
     return folder
 
 
@@ -170,7 +173,7 @@ def test_gap_is_a_row_without_value_and_with_its_reason(done, system):
 
 def test_cell_that_is_not_sealed_is_a_gap_that_was_not_run_yet(run):
     (run / "cells" / "tuned" / "quiz" / "de" / "cell.json").unlink()
-    write_tables(run)
+    write_tables(RunData(run))
     assert row(run, "tuned", "quiz", "all", "de", "gap")["signature"] == "not run yet"
     assert row(run, "base", "quiz", "all", "de", "score")["n"] == "3"
 
@@ -217,7 +220,7 @@ def test_win_rates_interval_pools_languages_by_source(tmp_path):
         scores=cells,
         judgments=judgments,
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     # Both languages agree on every item, so pooling them may not make the interval any narrower.
     one = numbers(row(folder, "b", "chat", "all", "da", "win_rate[j]"))
     both = numbers(row(folder, "b", "chat", "all", "all", "win_rate[j]"))
@@ -265,7 +268,7 @@ def test_judge_that_gives_no_verdict_at_all_leaves_everything_unscored(tmp_path)
         scores={(s, "chat", "da"): [] for s in ("a", "b")},
         judgments={("b", "chat", "da"): both_orders("da", "c1", None, None)},
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     found = row(folder, "b", "chat", "all", "da", "win_rate[j]")
     assert (found["value"], found["n"], found["n_unscored"]) == ("", "0", "1")
 
@@ -281,7 +284,7 @@ def test_judge_that_always_prefers_the_first_scores_exactly_one_half(tmp_path):
             ("b", "chat", "da"): [x for i in range(7) for x in both_orders("da", f"c{i}", "candidate", "reference")]
         },
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     assert row(folder, "b", "chat", "all", "da", "win_rate[j]")["value"] == "0.500000"
 
 
@@ -329,7 +332,7 @@ def _three_systems(folder: Path, accuracies: dict[str, float | None]) -> list[di
         languages=["da", "de"],
         scores=scores,
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     return read(folder, "leaderboard.csv")
 
 
@@ -356,7 +359,7 @@ def test_run_in_one_language_has_no_pooled_rows_and_names_its_columns_by_the_lan
         languages=["cy"],
         scores={("a", "quiz", "cy"): quiz("cy", 1.0, 0.0, 0.5)},
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     assert {x["language"] for x in read(folder, "scores.csv")} == {"cy"}
     (found,) = read(folder, "leaderboard.csv")
     assert (found["quiz.cy"], found["quiz.cy.n"]) == ("0.500000", "3")
@@ -371,7 +374,7 @@ def test_suite_that_has_data_in_one_of_several_languages_is_on_the_leaderboard(t
         scores={("a", "quiz", "da"): quiz("da", 1.0, 0.0, 0.5)},
         gaps=[("quiz", "de", GAP), ("quiz", "cy", GAP)],
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     (found,) = read(folder, "leaderboard.csv")
     assert "0.500000" in [v for k, v in found.items() if k.startswith("quiz.")]
 
@@ -384,9 +387,9 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 
 def test_tables_written_twice_are_identical(run):
-    write_tables(run)
+    write_tables(RunData(run))
     before = _bytes(run)
-    write_tables(run)
+    write_tables(RunData(run))
     assert _bytes(run) == before
     assert all(b"\r" not in x for x in before.values())
 
@@ -400,19 +403,19 @@ def _reverse(folder: Path, name: str, kind: type) -> int:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_order_of_the_stored_rows_does_not_change_the_tables(run, table):
-    write_tables(run)
+    write_tables(RunData(run))
     before = (run / table).read_bytes()
     assert _reverse(run, "scores", Score) == 10
     assert _reverse(run, "judgments", Judgment) == 3
-    write_tables(run)
+    write_tables(RunData(run))
     assert (run / table).read_bytes() == before
 
 
 def test_tables_do_not_depend_on_where_the_run_lies(run, tmp_path):
-    write_tables(run)
+    write_tables(RunData(run))
     before = _bytes(run)
     moved = run.rename(tmp_path / "elsewhere")
-    write_tables(moved)
+    write_tables(RunData(moved))
     assert _bytes(moved) == before
 
 
@@ -425,7 +428,7 @@ def test_writing_the_tables_adds_them_and_changes_nothing_else(run):
         }
 
     before = others()
-    write_tables(run)
+    write_tables(RunData(run))
     assert others() == before
 
 
@@ -441,7 +444,7 @@ def _one_metric(folder: Path, rows: list[tuple[str, float]]) -> dict[str, str]:
         languages=["da"],
         scores={("a", "quiz", "da"): scores},
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     return row(folder, "a", "quiz", "free", "da", "f1")
 
 
@@ -464,7 +467,7 @@ def test_first_item_of_zero_does_not_stop_a_metric_that_runs_to_a_hundred(tmp_pa
 
 def test_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(StoreError, match="not a run directory"):
-        write_tables(tmp_path)
+        write_tables(RunData(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -474,7 +477,7 @@ def test_damaged_records_are_named_and_no_table_is_written(run, name, damage):
     file = sorted(run.rglob(f"{name}.parquet"))[0]
     file.write_bytes(damage)
     with pytest.raises(StoreError, match=f"{name}.parquet can't be read"):
-        write_tables(run)
+        write_tables(RunData(run))
     assert not any((run / x).exists() for x in tables.TABLES)
 
 
@@ -486,7 +489,7 @@ def test_run_in_which_nothing_is_done_yet_gives_gap_rows_alone(tmp_path):
         languages=["da", "de"],
         scores={},
     )
-    write_tables(folder)
+    write_tables(RunData(folder))
     assert [x["metric"] for x in read(folder, "scores.csv")] == ["gap"] * 4
     assert read(folder, "preferences.csv") == []
     assert {x["system"] for x in read(folder, "leaderboard.csv")} == {"a", "b"}

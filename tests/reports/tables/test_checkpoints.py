@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from croco_eval.reports.records.rules import Rules
 from croco_eval.reports.records.settings import Training
 from croco_eval.reports.tables.checkpoints import CHECKPOINT_COLUMNS, best_and_kept, checkpoint_table
-from croco_eval.reports.tables.comparisons import ComparisonRules, comparison_table
+from croco_eval.reports.tables.comparisons import comparison_table
 from helpers.hand_built import quiz_data
 
-RULES = ComparisonRules(n_resamples=2000)
+RULES = Rules(n_resamples=2000)
 LANGUAGES = ("da", "de")
 STEPS = (10, 20, 30, 40)
 TRAINING = Training("run", tuple(f"run-{x}" for x in STEPS), STEPS)

@@ -10,21 +10,21 @@ import pytest
 from croco_eval.harness.api.records import Generation
 from croco_eval.harness.store.parquet import write_records
 from croco_eval.harness.store.run_directory import RunDirectory
-from croco_eval.reports.items.item_values import score_panel
-from croco_eval.reports.records.run_data import load_run
+from croco_eval.reports.items.item_values import score_values
+from croco_eval.reports.records.rules import Rules
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.records.settings import ReportSettings
 from croco_eval.reports.stats.multiplicity import holm
 from croco_eval.reports.stats.permutation import sign_flip_permutation
-from croco_eval.reports.tables.comparisons import ComparisonRules
 from croco_eval.reports.tables.forgetting import FORGETTING_COLUMNS, forgetting_table
 from croco_eval.reports.tables.transitions import option_counts, transition_values
 from helpers.hand_built import item_scores, write_answers, write_quiz, write_run
 
-SETTINGS = ReportSettings(ComparisonRules(n_resamples=1000))
+SETTINGS = ReportSettings(Rules(n_resamples=1000))
 
 
 def table_of(folder: Path, settings: ReportSettings = SETTINGS, pairs=None) -> pd.DataFrame:
-    return forgetting_table(folder, load_run(folder), settings, pairs)
+    return forgetting_table(RunData(folder), settings, pairs)
 
 
 def row(table: pd.DataFrame, measure: str, language: str):
@@ -190,7 +190,7 @@ def test_options_are_counted_from_what_was_asked(tmp_path):
     free = [Generation("m3/da", 0, "?", None, "answer", "stop", None, None, 1)]
     cell = RunDirectory(folder).cell("base", "quiz", "da").path
     write_records(cell / "generations.parquet", Generation, [*plain, *mutual, *swapped, *free])
-    counts = option_counts(RunDirectory(folder), score_panel(load_run(folder), "quiz"))
+    counts = option_counts(RunData(folder), score_values(RunData(folder), "quiz"))
     assert counts.tolist() == [3, 2, 2, 1]
 
 

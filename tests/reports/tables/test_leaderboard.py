@@ -13,15 +13,15 @@ from croco_eval.harness.errors import StoreError, UserError
 from croco_eval.harness.store.files import read_json, write_json
 from croco_eval.harness.store.run_directory import RunDirectory
 from croco_eval.reports.commands.leaderboard import leaderboard as command
-from croco_eval.reports.records.merge import join_runs
-from croco_eval.reports.records.run_data import load_run
-from croco_eval.reports.tables.all import score_table
-from croco_eval.reports.tables.comparisons import ComparisonRules
+from croco_eval.reports.records.merge import merge_runs
+from croco_eval.reports.records.rules import Rules
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.tables.leaderboard import LEADING_COLUMNS, leaderboard
+from croco_eval.reports.tables.scores import score_table
 from helpers.hand_built import write_quiz
 from typer.testing import CliRunner
 
-RULES = ComparisonRules(n_resamples=500)
+RULES = Rules(n_resamples=500)
 N = 60
 
 
@@ -45,7 +45,7 @@ def resign(folder: Path, system: str, language: str, signature: str) -> None:
 
 
 def board(*folders: Path) -> pd.DataFrame:
-    data = join_runs(folders).data if len(folders) > 1 else load_run(folders[0])
+    data = merge_runs(folders).data if len(folders) > 1 else RunData(folders[0])
     return leaderboard(data, score_table(data), RULES).set_index("system")
 
 
@@ -102,7 +102,7 @@ def test_run_of_one_system_has_a_rank_and_a_letter(tmp_path):
 
 def test_systems_of_several_runs_stand_together_and_a_shared_one_once(tmp_path):
     one, two = quiz(tmp_path / "one", "base", "good"), quiz(tmp_path / "two", "base", "bad")
-    joined = join_runs([one, two])
+    joined = merge_runs([one, two])
     assert joined.runs == {"base": ["one", "two"], "good": ["one"], "bad": ["two"]}
     assert joined.notes == []
     together = board(quiz(tmp_path / "all", "base", "good", "bad"))
@@ -139,7 +139,7 @@ def test_win_rates_over_another_reference_are_left_out_and_named(tmp_path):
     two = write_quiz(
         tmp_path / "two", {"other": {}, "bad": {}}, preferences={"bad": preferences}, identities=IDENTITIES
     )
-    joined = join_runs([one, two])
+    joined = merge_runs([one, two])
     assert joined.notes == ["win rates of two are over another reference (other) and are left out"]
     assert set(joined.data.preferences["candidate"]) == {"good"}
 
@@ -205,10 +205,10 @@ def test_preferences_that_two_runs_judged_differently_are_named(tmp_path):
         write_quiz(tmp_path / x, {"base": {}, "good": {}}, preferences=preferences, identities=IDENTITIES)
         for x in ("one", "two")
     )
-    assert join_runs([one, two]).notes == []
+    assert merge_runs([one, two]).notes == []
     file = RunDirectory(two).judgments("j", "good", "base", "chat", "da").path / "cell.json"
     write_json(file, {**read_json(file), "signature": "judge:j|suite:chat|data:da1|seed:1"})
-    assert join_runs([one, two]).notes == [
+    assert merge_runs([one, two]).notes == [
         "j good chat da: two differs from the run before it in seed (0, 1), and is left out"
     ]
 
@@ -223,6 +223,6 @@ def test_other_languages_are_refused(tmp_path):
 def test_folder_that_is_no_run_and_run_named_twice_are_refused(tmp_path):
     one = quiz(tmp_path / "one", "base")
     with pytest.raises(StoreError, match="not a run directory"):
-        join_runs([one, tmp_path])
+        merge_runs([one, tmp_path])
     with pytest.raises(UserError, match="named twice"):
-        join_runs([one, tmp_path / "." / "one"])
+        merge_runs([one, tmp_path / "." / "one"])

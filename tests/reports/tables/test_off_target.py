@@ -13,6 +13,7 @@ from croco_eval.harness.errors import StoreError
 from croco_eval.harness.store.files import write_json
 from croco_eval.harness.store.parquet import read_records, write_records
 from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.tables.all import write_tables
 from croco_eval.reports.tables.off_target import COLUMNS, off_target_table
 from croco_eval.tasks.open_ended.open import open_prompts
@@ -52,7 +53,7 @@ def write_run(folder: Path, cells: dict[tuple[str, str, str], list[str]], kinds:
 
 def counted(folder: Path, language: str, answers: list[str]) -> pd.Series:
     """The row of a cell with these answers."""
-    table = off_target_table(write_run(folder, {("a", "chat", language): answers}))
+    table = off_target_table(RunData(write_run(folder, {("a", "chat", language): answers})))
     assert list(table.columns) == list(COLUMNS)
     assert len(table) == 1
     return table.iloc[0]
@@ -95,7 +96,7 @@ def test_sentence_that_two_neighbours_could_have_written_is_uncertain(tmp_path):
 
 def test_answer_in_another_script_is_off_target_in_every_language(tmp_path):
     cells = {("a", "chat", x): [RUSSIAN] for x in ("no", "mt", "en")}
-    table = off_target_table(write_run(tmp_path / "run", cells))
+    table = off_target_table(RunData(write_run(tmp_path / "run", cells)))
     assert list(table["off_target"]) == [1, 1, 1]
     assert list(table["wrong_language"]) == ["other"] * 3
 
@@ -131,41 +132,41 @@ def test_rows_are_the_whole_cells_of_open_suites_in_the_order_of_the_config(tmp_
     places = [(s, suite, x) for s in ("tuned", "base") for suite in ("talk", "quiz", "chat") for x in ("sv", "da")]
     folder = write_run(tmp_path / "run", {x: texts(x[2], 2) for x in places}, {"quiz": "structured"})
     (RunDirectory(folder).cell("base", "talk", "sv").path / "cell.json").unlink()
-    table = off_target_table(folder)
+    table = off_target_table(RunData(folder))
     found = list(table[["system", "suite", "language"]].itertuples(index=False, name=None))
     assert found == [x for x in places if x[1] != "quiz" and x != ("base", "talk", "sv")]
 
 
 def test_order_of_the_stored_answers_does_not_change_the_table(tmp_path):
     folder = write_run(tmp_path / "run", {("a", "chat", "de"): [*texts("sv", 2), *texts("fr", 2), "", *texts("de", 3)]})
-    before = off_target_table(folder)
+    before = off_target_table(RunData(folder))
     (file,) = folder.rglob("generations.parquet")
     write_records(file, Generation, read_records(file, Generation)[::-1])
-    pd.testing.assert_frame_equal(off_target_table(folder), before)
+    pd.testing.assert_frame_equal(off_target_table(RunData(folder)), before)
 
 
 def test_tables_step_writes_the_table_and_twice_the_same_bytes(tmp_path):
     folder = write_run(tmp_path / "run", {("a", "chat", x): [*texts("da", 2), ""] for x in ("de", "da")})
-    write_tables(folder)
+    write_tables(RunData(folder))
     written = (folder / "off_target.csv").read_bytes()
     rows = list(csv.reader(written.decode().splitlines()))
     assert rows[0] == list(COLUMNS)
     assert [x[2:6] for x in rows[1:]] == [["de", "2", "2", "1"], ["da", "2", "0", "1"]]
     assert [x[6] for x in rows[1:]] == ["1.000000", "0.000000"]
     assert [x[-1] for x in rows[1:]] == ["da", ""]
-    write_tables(folder)
+    write_tables(RunData(folder))
     assert (folder / "off_target.csv").read_bytes() == written
 
 
 def test_run_without_open_suites_has_a_table_without_rows(tmp_path):
     folder = write_run(tmp_path / "run", {("a", "quiz", "de"): texts("da", 2)}, {"quiz": "structured"})
-    table = off_target_table(folder)
+    table = off_target_table(RunData(folder))
     assert (len(table), list(table.columns)) == (0, list(COLUMNS))
 
 
 def test_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(StoreError, match="not a run directory"):
-        off_target_table(tmp_path)
+        off_target_table(RunData(tmp_path))
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"PAR1 no longer"])
@@ -176,4 +177,4 @@ def test_answers_that_cannot_be_read_are_named(tmp_path, damage):
     if damage is not None:
         file.write_bytes(damage)
     with pytest.raises(StoreError, match=r"generations\.parquet can't be read"):
-        off_target_table(folder)
+        off_target_table(RunData(folder))

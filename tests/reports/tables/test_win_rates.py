@@ -11,14 +11,14 @@ import pytest
 from croco_eval.harness.api.records import Generation, Item, Judgment, Score
 from croco_eval.harness.store.files import write_json
 from croco_eval.harness.store.run_directory import SCHEMA_VERSION, RunDirectory
-from croco_eval.reports.records.run_data import load_run
+from croco_eval.reports.records.rules import Rules
+from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.stats import bradley_terry, holm, length_controlled_win_rate, win_rate
 from croco_eval.reports.tables.all import write_tables
-from croco_eval.reports.tables.comparisons import ComparisonRules
 from croco_eval.reports.tables.win_rates import RATING_COLUMNS, WIN_RATE_COLUMNS, rating_table, win_rate_table
 
 LANGUAGES = ["da", "de", "cy"]
-RULES = ComparisonRules(n_resamples=500)
+RULES = Rules(n_resamples=500)
 N = 30
 
 
@@ -59,8 +59,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_numbers_are_those_of_the_functions_and_counts_add_up(run: Path):
-    data = load_run(run)
-    table = win_rate_table(run, data, RULES)
+    data = RunData(run)
+    table = win_rate_table(data, RULES)
     assert list(table.columns) == list(WIN_RATE_COLUMNS)
     row = table[(table["candidate"] == "good") & (table["language"] == "da")].iloc[0]
     chosen = data.preferences[(data.preferences["candidate"] == "good") & (data.preferences["language"] == "da")]
@@ -74,8 +74,8 @@ def test_numbers_are_those_of_the_functions_and_counts_add_up(run: Path):
 
 
 def test_lengths_leave_out_what_was_thought_aloud(run: Path):
-    data = load_run(run)
-    row = win_rate_table(run, data, RULES).iloc[0]
+    data = RunData(run)
+    row = win_rate_table(data, RULES).iloc[0]
 
     def lengths(system: str) -> np.ndarray:
         table = pd.read_parquet(run / "cells" / system / "chat" / "da" / "generations.parquet")
@@ -87,8 +87,8 @@ def test_lengths_leave_out_what_was_thought_aloud(run: Path):
 
 
 def test_pooled_rows_draw_translations_together(run: Path):
-    data = load_run(run)
-    table = win_rate_table(run, data, RULES)
+    data = RunData(run)
+    table = win_rate_table(data, RULES)
     row = table[(table["candidate"] == "bad") & (table["scope"] == "all")].iloc[0]
     chosen = data.preferences[data.preferences["candidate"] == "bad"]
     expected = win_rate(chosen["preference"], chosen["source_id"].to_numpy(), n_resamples=500)
@@ -96,14 +96,14 @@ def test_pooled_rows_draw_translations_together(run: Path):
 
 
 def test_p_values_are_corrected_over_the_languages_of_a_candidate(run: Path):
-    table = win_rate_table(run, load_run(run), RULES)
+    table = win_rate_table(RunData(run), RULES)
     alone = table[(table["candidate"] == "good") & (table["scope"] == "language")]
     assert alone["p_adjusted"].tolist() == pytest.approx(list(holm(alone["p_value"].to_numpy())))
 
 
 def test_ratings_of_three_systems_have_the_reference_at_1000(run: Path):
-    data = load_run(run)
-    table = rating_table(run, data, RULES)
+    data = RunData(run)
+    table = rating_table(data, RULES)
     assert list(table.columns) == list(RATING_COLUMNS)
     whole = table[table["scope"] == "all"].set_index("system")
     assert whole.loc["good", "bradley_terry"] > whole.loc["base", "bradley_terry"] == 1000
@@ -117,21 +117,21 @@ def test_ratings_of_three_systems_have_the_reference_at_1000(run: Path):
 
 
 def test_adding_a_system_changes_no_other_systems_numbers(run: Path):
-    both = win_rate_table(run, load_run(run), RULES)
+    both = win_rate_table(RunData(run), RULES)
     manifest = json.loads((run / "manifest.json").read_text())
     del manifest["systems"]["bad"]
     write_json(run / "manifest.json", manifest)
-    alone = win_rate_table(run, load_run(run), RULES)
+    alone = win_rate_table(RunData(run), RULES)
     pd.testing.assert_frame_equal(both[both["candidate"] == "good"].reset_index(drop=True), alone)
-    assert rating_table(run, load_run(run), RULES).empty
+    assert rating_table(RunData(run), RULES).empty
 
 
 def test_without_judgments_there_is_no_file(run: Path):
     manifest = json.loads((run / "manifest.json").read_text())
     write_json(run / "manifest.json", {**manifest, "judges": {}})
-    write_tables(run)
+    write_tables(RunData(run))
     assert not (run / "win_rates.csv").exists()
     write_json(run / "manifest.json", manifest)
-    write_tables(run)
+    write_tables(RunData(run))
     assert len(pd.read_csv(run / "win_rates.csv"))
     assert len(pd.read_csv(run / "ratings.csv"))

@@ -10,17 +10,16 @@ import pandas as pd
 
 from ...harness.errors import UserError
 from ...harness.registry import did_you_mean
-from ...harness.store.files import read_json
-from ..records.run_data import Frame, RunData, load_run
+from ..records.run_data import Frame, RunData
 from ..tables.comparisons import check_pairs
-from .export import OFF_TARGET, system_items
+from .export import off_target_items
 
 Gaps = Mapping[tuple[str, str], str]
 """(suite, language) -> reason."""
 
 
 @dataclass(frozen=True)
-class Sources:
+class GatePair:
     """``data`` holds both systems, ``off_target`` the same of answers in another language (1, else 0). ``planned_gaps``
     are no hole in what is gated: the suites have no data there. ``notes`` say what of a baseline is not gated."""
 
@@ -32,29 +31,19 @@ class Sources:
     notes: tuple[str, ...] = field(default=())
 
 
-def within_run(folder: Path, candidate: str | None, reference: str | None, with_off_target: bool) -> Sources:
+def within_run(run: RunData, candidate: str | None, reference: str | None, with_off_target: bool) -> GatePair:
     """Two systems of one run: by default its only candidate and its reference.
 
     Raises UserError for a name that can't be and where the candidate must be named, StoreError for a damaged run.
     """
-    data = load_run(folder)
-    second = reference or str(data.manifest["reference"])
-    check_name(second, data.systems, folder)
-    first = candidate or only([x for x in data.systems if x != second], folder, "--candidate")
-    check_pairs(data, [(first, second)])
+    second = reference or str(run.manifest["reference"])
+    check_name(second, run.systems, run.folder)
+    first = candidate or only([x for x in run.systems if x != second], run.folder, "--candidate")
+    check_pairs(run, [(first, second)])
     pair = [first, second]
-    items = pd.DataFrame()
-    if with_off_target:
-        items = pd.concat([system_items(folder, data, x) for x in pair], ignore_index=True)
-        items = items[items["metric"].eq(OFF_TARGET)]
-    return Sources(first, second, data, as_run(data, items, pair), planned_gaps(folder))
-
-
-def planned_gaps(folder: Path) -> dict[tuple[str, str], str]:
-    """What the suites have no data for; data that could not be used are no planned gap."""
-    file = folder / "gaps.json"
-    gaps = read_json(file) if file.exists() else []
-    return {(x["suite"], x["language"]): x["reason"] for x in gaps if not x.get("failed")}
+    parts = [off_target_items(run, x) for x in pair] if with_off_target else []
+    items = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return GatePair(first, second, run, as_run(run, items, pair), run.planned_gaps)
 
 
 def as_run(data: RunData, items: Frame, systems: Sequence[str], missing: Iterable[tuple[str, ...]] = ()) -> RunData:
@@ -66,7 +55,7 @@ def as_run(data: RunData, items: Frame, systems: Sequence[str], missing: Iterabl
         "suites": {x: {"kind": "structured"} for x in suites},
     }
     gaps = pd.DataFrame(list(missing), columns=["system", "suite", "language", "reason"])
-    return RunData(manifest, items.assign(primary=True), data.preferences.iloc[:0], gaps)
+    return RunData.of_tables(manifest, items.assign(primary=True), data.preferences.iloc[:0], gaps)
 
 
 def only(names: Sequence[str], where: Path, option: str) -> str:
