@@ -133,7 +133,7 @@ class TunerSettings(Strict):
     max_length: int = Field(4096, ge=2)
     save_steps: int | None = Field(None, ge=1)
     seed: int = 42
-    lora: LoraSettings = LoraSettings.model_validate({})
+    lora: LoraSettings = LoraSettings.model_construct()
 
 
 class SftSettings(TunerSettings):
@@ -261,16 +261,16 @@ class TrainConfig(Strict):
     policy: SystemConfig
     prompts: PromptsConfig | None = None
     translate: TranslateConfig | None = None
-    sample: SampleConfig = SampleConfig.model_validate({})
+    sample: SampleConfig = SampleConfig.model_construct()
     scorers: list[ScorerConfig] = Field(min_length=1)
-    pair: PairConfig = PairConfig.model_validate({})
-    sft: SftSettings = SftSettings.model_validate({})
-    dpo: DpoSettings = DpoSettings.model_validate({})
-    online_dpo: OnlineDpoSettings = OnlineDpoSettings.model_validate({})
-    grpo: GrpoSettings = GrpoSettings.model_validate({})
-    reward: RewardSettings = RewardSettings.model_validate({})
+    pair: PairConfig = PairConfig.model_construct()
+    sft: SftSettings = SftSettings.model_construct()
+    dpo: DpoSettings = DpoSettings.model_construct()
+    online_dpo: OnlineDpoSettings = OnlineDpoSettings.model_construct()
+    grpo: GrpoSettings = GrpoSettings.model_construct()
+    reward: RewardSettings = RewardSettings.model_construct()
     arms: dict[Name, ArmConfig] = {}
-    estimate: EstimateConfig = EstimateConfig.model_validate({})
+    estimate: EstimateConfig = EstimateConfig.model_construct()
     seed: int = Field(42, ge=0)
     out: str | None = None
 

@@ -23,7 +23,7 @@ _KEPT = 1024
 
 
 @dataclass(frozen=True)
-class PickedPairs:
+class FilePairs:
     """Rows of chosen and rejected generations and the sizes of their pools, in the order of source prompts; ``skips``
     counts the pools that gave none, by reason."""
 
@@ -33,13 +33,13 @@ class PickedPairs:
     sizes: np.ndarray
     skips: Counter[str]
 
-    def of_language(self, scored: Scored, language: str) -> PickedPairs:
+    def of_language(self, scored: Scored, language: str) -> FilePairs:
         """Those whose chosen generation is in a language."""
         these = scored.language_of(self.chosen) == scored.languages.index(language)
-        return PickedPairs(self.pool, self.chosen[these], self.rejected[these], self.sizes[these], self.skips)
+        return FilePairs(self.pool, self.chosen[these], self.rejected[these], self.sizes[these], self.skips)
 
 
-def pick_scored_pairs(scored: Scored, pool: Pool, reject_target: Target = "mean_minus_2sigma") -> PickedPairs:
+def pick_scored_pairs(scored: Scored, pool: Pool, reject_target: Target = "mean_minus_2sigma") -> FilePairs:
     """The pairs. ``pool``: candidates of one prompt in one language, or in all."""
     skips: Counter[str] = Counter()
     found: list[tuple[np.ndarray, ...]] = []
@@ -49,7 +49,7 @@ def pick_scored_pairs(scored: Scored, pool: Pool, reject_target: Target = "mean_
         has = picks.has_pair
         found.append((rows[picks.chosen[has]], rows[picks.rejected[has]], picks.sizes[has]))
     chosen, rejected, sizes = (np.concatenate(x) for x in zip(*found, strict=True))
-    return PickedPairs(pool, chosen, rejected, sizes, skips)
+    return FilePairs(pool, chosen, rejected, sizes, skips)
 
 
 def pick_best(scored: Scored, pool: Pool) -> np.ndarray:
@@ -88,7 +88,7 @@ class TrainingRecords:
         for handle in self._open.values():
             handle.close()
 
-    def dpo(self, pairs: PickedPairs) -> Iterator[dict[str, Any]]:
+    def dpo(self, pairs: FilePairs) -> Iterator[dict[str, Any]]:
         """DPO records of pairs."""
         scored, rng = self._scored, np.random.default_rng(self._seed)
         columns = (pairs.chosen, pairs.rejected, pairs.sizes)

@@ -16,7 +16,7 @@ from ..pairing.rule import POOLS, Pool, PromptSource, Target
 from ..pairing.select import PairSummary
 from .prompt_files import read_prompts
 from .scored_files import Scored, read_scored
-from .training_records import PickedPairs, TrainingRecords, pick_best, pick_scored_pairs, write_jsonl
+from .training_records import FilePairs, TrainingRecords, pick_best, pick_scored_pairs, write_jsonl
 
 _IDENTIFIED = 25
 """Pairs of each file, drawn at random, whose language is identified: it takes as long as selecting thousands."""
@@ -69,7 +69,7 @@ class _Writing:
         self.written: dict[str, int] = {}
         self.pairs: list[PairSummary] = []
 
-    def in_languages(self, pairs: PickedPairs) -> None:
+    def in_languages(self, pairs: FilePairs) -> None:
         """Writes the files of each language."""
         best = pick_best(self._scored, "language")
         for code, language in enumerate(self._scored.languages):
@@ -80,7 +80,7 @@ class _Writing:
         """Writes the records of the best generations."""
         self.written[name] = write_jsonl(self._out / name, self._records.sft(rows))
 
-    def dpo(self, name: str, language: str, pairs: PickedPairs) -> None:
+    def dpo(self, name: str, language: str, pairs: FilePairs) -> None:
         """Writes the records of pairs and sums them up."""
         n = len(pairs.chosen)
         drawn = set(np.random.default_rng(self._seed).permutation(n)[:_IDENTIFIED].tolist())

@@ -72,7 +72,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Picks:
+class PoolPairs:
     """Per pool, in the order of ``pools``: rows of the chosen and the rejected candidate (-1 without a pair), the
     number of scored candidates, and the outcome."""
 
@@ -97,7 +97,7 @@ def pick_pairs(
     pools: Sequence[int] | Array,
     rejected: Target = "mean_minus_2sigma",
     chosen: Target = "max",
-) -> Picks:
+) -> PoolPairs:
     """Chosen and rejected row of each pool.
 
     ``rewards``: one per candidate; NaN and infinite ones are left out. ``pools``: one integer per candidate. Chosen is
@@ -120,7 +120,9 @@ def pick_pairs(
     below = segments.values < segments.spread(segments.values[top])
     low = segments.nearest(segments.target(rejected), below)
     place = np.searchsorted(names, present)
-    result = Picks(names, *(np.full(len(names), -1) for _ in range(2)), *(np.zeros(len(names), int) for _ in range(2)))
+    result = PoolPairs(
+        names, *(np.full(len(names), -1) for _ in range(2)), *(np.zeros(len(names), int) for _ in range(2))
+    )
     result.sizes[place] = segments.sizes
     result.outcomes[:] = Outcome.NO_CANDIDATE
     paired = low >= 0

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ...harness.store.columns import characters, numbers, texts
 from ..records import Prompt
 from .candidates import Array, Candidates
-from .rule import REASONS, Outcome, PairRule, Picks, pick_pairs
+from .rule import REASONS, Outcome, PairRule, PoolPairs, pick_pairs
 
 _PAIRS_AT_ONCE = 4096
 
@@ -47,7 +47,7 @@ def _share(rate: float | None, told: int) -> str:
     return "unknown for" if rate is None else f"{rate:.0%} of {told:,}"
 
 
-def select_pairs(rule: PairRule, prompts: Sequence[Prompt], candidates: Candidates, seed: int) -> Pairs:
+def select_pairs(rule: PairRule, prompts: Sequence[Prompt], candidates: Candidates, seed: int) -> SelectedPairs:
     """The pairs in the order in which pools first appear, and what gave none, by reason."""
     skips = Counter({f"candidate: {k}": n for k, n in candidates.unusable.items()})
     values, pools = candidates.reward, candidates.pools(rule.pool)
@@ -63,10 +63,10 @@ def select_pairs(rule: PairRule, prompts: Sequence[Prompt], candidates: Candidat
     there = asked >= 0
     if not there.all():
         skips[f"pool: {REASONS[Outcome.NO_PROMPT]}"] += int((~there).sum())
-    return Pairs(candidates, prompts, chosen[there], rejected[there], sizes[there], asked[there], skips)
+    return SelectedPairs(candidates, prompts, chosen[there], rejected[there], sizes[there], asked[there], skips)
 
 
-def _pick_below_gold(rule: PairRule, candidates: Candidates, values: Array, pools: Array) -> Picks:
+def _pick_below_gold(rule: PairRule, candidates: Candidates, values: Array, pools: Array) -> PoolPairs:
     """The gold answer is chosen; rejected is the generation nearest to the target, whatever the gold's reward.
 
     Where no generation is below the best one, the first of them is rejected.
@@ -103,7 +103,7 @@ def _prompts_shown(
     return np.array([known[x].get(y, -1) for x, y in zip(sources, drawn, strict=True)], dtype=np.int64)
 
 
-class Pairs:
+class SelectedPairs:
     """Pairs as places of candidates, in their order; ``tables`` makes records of them, a few thousand at a time.
 
     ``chosen``, ``rejected`` and ``prompt`` are places in the candidates and the prompts; ``skips`` counts what gave no

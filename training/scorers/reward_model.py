@@ -9,6 +9,7 @@ from typing import Any
 from ...harness.api.backend import Message, RewardModel
 from ...harness.config.strict import parse_options
 from ...harness.models.reward import RewardModelOptions
+from ...harness.text.answers import Answer
 from .base import Outcomes, Rated
 
 TOO_LONG = "longer than the model's window"
@@ -30,7 +31,7 @@ class RewardModelScorer:
         return {"scorer": "reward-model", "model": self._source.digest, "dtype": o.dtype, **vllm}
 
     def score(self, rows: Sequence[Rated], done: int = 0) -> Outcomes:
-        """The logit of each prompt and answer. Raises ModelError for a model that can't be used."""
+        """The logit of each prompt and answer, reasoning left out. Raises ModelError for a model that can't be used."""
         for start in range(done, len(rows), _BATCH):
             found = self._model.rewards([_conversation(x) for x in rows[start : start + _BATCH]])
             yield [(x, None) if x is not None else (None, TOO_LONG) for x in found]
@@ -47,7 +48,6 @@ class RewardModelScorer:
 
 
 def _conversation(row: Rated) -> list[Message]:
-    return [
-        {"role": "user", "content": row.prompt.prompt},
-        {"role": "assistant", "content": row.candidate.answer},
-    ]
+    """The prompt and what a reader sees of the answer: reward models are trained on answers without reasoning."""
+    visible = Answer(row.candidate.prompt_id, row.candidate.answer).visible
+    return [{"role": "user", "content": row.prompt.prompt}, {"role": "assistant", "content": visible}]

@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 class Stage(CellFolder):
-    """The folder of one stage. ``name`` is what people call it: ``sample``, ``score reward``."""
+    """The folder of one stage. ``name`` is its name in messages: ``sample``, ``score reward``."""
 
     def __init__(self, root: Path, name: str) -> None:
         super().__init__(root.joinpath(*name.split()))

@@ -11,7 +11,7 @@ from ...harness.run.cells import LoadedBase
 from ...harness.run.plan import resolve_system
 from ...harness.run.progress import Progress
 from ...harness.store.fingerprint import seed_for
-from ...harness.text.langid import is_in_language
+from ...harness.text.answers import Answer
 from ..config import SampleConfig, TrainConfig
 from ..records import Candidate, Prompt
 from .folder import Say, Stage, TrainingDirectory
@@ -81,10 +81,10 @@ def _candidates(prompts: Sequence[Prompt], answers: Sequence[Response], n: int, 
         for number, answer in enumerate(answers[place * n : (place + 1) * n]):
             text = (answer.text or "").strip()
             kept = (x.prompt_id, x.source_id, x.language, number, text, answer.finish_reason)
-            in_language = is_in_language(text, x.language)
+            in_language = Answer(x.prompt_id, text).is_in(x.language)
             rows.append(Candidate(*kept, kind="generation", policy=policy, in_language=in_language))
         if x.gold is not None:
             kept = (x.prompt_id, x.source_id, x.language, n, x.gold, "stop")
-            in_language = is_in_language(x.gold, x.language)
+            in_language = Answer(x.prompt_id, x.gold).is_in(x.language)
             rows.append(Candidate(*kept, kind="gold", policy="gold", in_language=in_language))
     return rows

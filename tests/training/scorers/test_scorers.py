@@ -207,6 +207,13 @@ def test_reward_model_gives_its_raw_logits(tmp_path: Path, nano: Path):
     assert [x for x, _ in again[:-1]] == pytest.approx([x for x, _ in found[6:-1]], abs=1e-5)
 
 
+def test_the_reward_model_reads_what_a_reader_sees(tmp_path: Path, nano: Path):
+    scorer = make("reward-model", model=str(save_reward_model(tmp_path, nano)))
+    answer = "Danmark er et land."
+    plain, reasoned = outcomes(scorer, [row("da", answer), row("da", f"<think>A country, so: land.</think>\n{answer}")])
+    assert reasoned[0] == pytest.approx(plain[0], abs=1e-5)
+
+
 def test_a_model_with_two_logits_is_refused(tmp_path: Path, nano: Path):
     scorer = make("reward-model", model=str(save_reward_model(tmp_path, nano, num_labels=2)))
     with pytest.raises(ModelError, match=r"gives 2 logits; a reward model .* gives exactly one"):
