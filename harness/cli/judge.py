@@ -18,11 +18,8 @@ def judge(
     """Let a judge judge the answers of a run; nothing is generated and no system's model is loaded."""
     from rich.console import Console
 
-    from .. import registry
     from ..config.run_config import read_judges
     from ..run.execute import judge_again
 
     console = Console()
-    outcome = judge_again(run, name, read_judges(config) if config else None, console)
-    registry.load("reports", "summary")(run, console)
-    outcome.raise_if_incomplete()
+    judge_again(run, name, read_judges(config) if config else None, console).raise_if_incomplete()

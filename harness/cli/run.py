@@ -19,7 +19,6 @@ def run(
 
     from rich.console import Console
 
-    from .. import registry
     from ..config.run_config import parse_config, read_config
 
     console = Console()
@@ -36,9 +35,7 @@ def run(
         return
     from ..run.execute import execute
 
-    outcome = execute(settings, folder, console)
-    registry.load("reports", "summary")(folder, console)
-    outcome.raise_if_incomplete()
+    execute(settings, folder, console).raise_if_incomplete()
 
 
 def _show_plan(settings, console) -> None:

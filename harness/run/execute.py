@@ -1,4 +1,4 @@
-"""Runs a plan: cells, then judgments, then the tables. Whatever was done before is not done again."""
+"""Runs a plan: cells, then judgments, then what follows a run. Whatever was done before is not done again."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ class Outcome:
             raise DataError(f"{len(self.gaps)} of the tasks could not be run ({names}); the tables hold the rest.")
 
 
-def execute(config: RunConfig, folder: Path, console: Console) -> Outcome:
-    """Runs a configuration into ``folder``, or finishes what is there.
+def execute(config: RunConfig, folder: Path, console: Console, summary: bool = True) -> Outcome:
+    """Runs a configuration into ``folder``, or finishes what is there; without ``summary``, what is done after the run
+    prints nothing.
 
     Raises a CrocoError that says what is wrong if nothing could be run.
     """
@@ -62,7 +63,7 @@ def execute(config: RunConfig, folder: Path, console: Console) -> Outcome:
         write_json(folder / "gaps.json", [asdict(x) for x in gaps])
         errors = _judge(run, plan.judges, console)
         write_json(folder / "manifest.json", make_manifest(plan, run))
-        registry.load("reports", "tables")(folder)
+        _after_run(folder, console if summary else Console(quiet=True))
     return Outcome([x for x in gaps if x.failed], errors)
 
 
@@ -87,8 +88,14 @@ def judge_again(folder: Path, name: str, judges: list[JudgeConfig] | None, conso
         manifest["judges"][name] = judge.identity
         errors = _judge(run, {name: judge}, console, ask_unanswered=True)
         write_json(folder / "manifest.json", manifest)
-        registry.load("reports", "tables")(folder)
+        _after_run(folder, console)
     return Outcome(judge_errors=errors)
+
+
+def _after_run(folder: Path, console: Console) -> None:
+    """Calls what is registered in ``croco_eval.after_run``: first the package's own tables and summary."""
+    for name in sorted(registry.names("after_run"), key=lambda x: x != "tables"):
+        registry.load("after_run", name)(folder, console)
 
 
 def _check_config(run: RunDirectory, plan: Plan) -> None:

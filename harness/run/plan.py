@@ -160,11 +160,11 @@ def suite_options(config: RunConfig, suite: str) -> SuiteOptions:
 def make_plan(config: RunConfig) -> Plan:
     """Resolves every name of a config. Raises UserError or ModelError for the first that can't be resolved."""
     for system in config.systems:
-        registry.check("backends", system.backend)
+        registry.find("backends", system.backend)
     for suite in config.suites:
-        registry.check("suites", LM_EVAL_SUITE if suite.task else suite.name)
+        registry.find("suites", LM_EVAL_SUITE if suite.task else suite.name)
     for judge in config.judges:
-        registry.check("judges", judge.judge or judge.name)
+        registry.find("judges", judge.judge or judge.name)
     suites = {x.name: registry.load("suites", LM_EVAL_SUITE if x.task else x.name) for x in config.suites}
     judges = make_judges(config.judges, config)
     systems = [resolve_system(x) for x in config.systems]
@@ -197,7 +197,7 @@ def make_judges(judges: Iterable[JudgeConfig], config: RunConfig, last: str | No
 
 def resolve_system(config: SystemConfig) -> System:
     """A system with its weights identified, or its server's key looked up. Raises UserError, ModelError."""
-    registry.check("backends", config.backend)
+    registry.find("backends", config.backend)
     if config.server is not None:
         ApiKey.from_environment(config.server.api_key_env)
         return System(config, _served(config.model, config.server), None)

@@ -15,7 +15,7 @@ from rich.table import Table
 from ..document.terminal import print_leaderboard
 from ..records.run_data import Frame, RunData, load_run
 from ..records.settings import report_settings
-from ..tables.all import TABLES, WHOLE, score_table
+from ..tables.all import TABLES, WHOLE, score_table, write_tables
 from ..tables.comparisons import headlines
 from ..tables.leaderboard import leaderboard
 
@@ -92,3 +92,9 @@ def show_run(folder: Path, console: Console) -> None:
         names: Any = {"candidate": str, "reference": str, "suite": str}
         frames["comparisons.csv"] = pd.read_csv(file, dtype=names, keep_default_na=False)
     print_run(folder, data, frames, console)
+
+
+def after_run(folder: Path, console: Console) -> None:
+    """Writes the tables of a run and shows its summary."""
+    write_tables(folder)
+    show_run(folder, console)

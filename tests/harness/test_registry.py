@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import pytest
 from croco_eval.harness import registry
 from croco_eval.harness.errors import ModelError, UserError
 
-REGISTERED = [(kind, name) for kind in registry.SINGULAR for name in registry.names(kind)]
+REGISTERED = [(kind, name) for kind in registry.KINDS for name in registry.names(kind)]
+
+
+def clear() -> None:
+    registry._installed.cache_clear()
+    registry._entries.cache_clear()
 
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
     """Puts a distribution with entry points, as an installer would write it, on the path."""
-    registry._entries.cache_clear()
+    clear()
 
     def install(distribution: str, entry_points: str, **modules: str) -> None:
         site = tmp_path / f"site-{distribution}"
@@ -23,15 +30,15 @@ def install(tmp_path, monkeypatch):
         for name, code in modules.items():
             (site / f"{name}.py").write_text(code)
         monkeypatch.syspath_prepend(site)
-        registry._entries.cache_clear()
+        clear()
 
     yield install
-    registry._entries.cache_clear()
+    clear()
 
 
 def test_something_is_registered_in_every_kind_this_package_fills():
     filled = {kind for kind, _ in REGISTERED}
-    assert {"suites", "judges", "backends", "models", "corpora", "commands", "reports"} <= filled
+    assert filled == set(registry.KINDS)
 
 
 @pytest.mark.parametrize(("kind", "name"), REGISTERED)
@@ -71,7 +78,7 @@ def test_unknown_name_is_refused_with_the_near_ones(kind, wrong, near):
     with pytest.raises(UserError) as refused:
         registry.load(kind, wrong)
     said = str(refused.value)
-    assert f"unknown {registry.SINGULAR[kind]} {wrong!r} - did you mean {near}" in said
+    assert f"unknown {registry.KINDS[kind]} {wrong!r} - did you mean {near}" in said
 
 
 def test_name_near_nothing_is_refused_with_all_that_are_known():
@@ -87,10 +94,21 @@ def test_case_of_a_name_matters_but_is_forgiven_in_the_suggestion():
         registry.load("suites", "Locale")
 
 
-@pytest.mark.parametrize("kind", [x for x in registry.SINGULAR if not registry.names(x)])
-def test_unknown_name_of_a_kind_without_members_says_that_there_are_none(kind):
+def test_unknown_name_of_a_kind_without_members_says_that_there_are_none(monkeypatch):
+    monkeypatch.setattr(registry, "_entries", lambda kind: {})
     with pytest.raises(UserError, match="known: none"):
-        registry.load(kind, "anything")
+        registry.load("suites", "anything")
+
+
+def test_a_kind_that_is_not_in_the_table_is_a_mistake_of_the_program():
+    with pytest.raises(ValueError, match="'engines'"):
+        registry.names("engines")
+
+
+def test_the_installed_packages_are_read_as_importlib_reads_them():
+    for kind in registry.KINDS:
+        theirs = {x.name: x.value for x in entry_points(group=f"croco_eval.{kind}")}
+        assert {x: registry.find(kind, x).value for x in registry.names(kind)} == theirs
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Scorer(Protocol):
 def make_scorer(config: ScorerConfig) -> Scorer:
     """A scorer from its section of the config. Raises UserError for unknown names and options."""
     kind = config.scorer or config.name
-    registry.check("scorers", kind)
+    registry.find("scorers", kind)
     return registry.load("scorers", kind)(**config.options)
 
 

@@ -58,7 +58,7 @@ def run_study(
     run = evaluation_config(evaluation, config, out, workers)
     _tune(config, workers, console, say)
     write_atomically(out / "run.yaml", dump_config(run))
-    execute(run, out / "run", console).raise_if_incomplete()
+    execute(run, out / "run", console, summary=False).raise_if_incomplete()
     registry.load("commands", "report")(out / "run", figures=True)
     arms, tuned = evaluated_arms(config), tuned_arms(config)
     written = registry.load("reports", "study")(
