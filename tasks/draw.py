@@ -1,4 +1,4 @@
-"""Which items of a published data set a ``limit`` keeps."""
+"""Draws the items of a published data set that a ``limit`` keeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..harness.store.fingerprint import digest
 
 
 def draw(sources: Sequence[str], limit: int | None) -> list[int]:
-    """Places of the items that are kept, in ascending order; all of them without a limit.
+    """Places of the items that the limit keeps, in ascending order; all places without a limit.
 
     ``sources``: what the translations of each item share. They are drawn by its hash: a random sample, the same items
     in every language, and a larger limit holds the smaller one. Data sets are often sorted by label, so the first

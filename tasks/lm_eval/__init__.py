@@ -1,1 +1,1 @@
-"""The gateway to lm-eval, and suites of one's own lm-eval tasks."""
+"""The gateway to lm-eval, and the suite of a user's own lm-eval tasks."""

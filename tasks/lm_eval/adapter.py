@@ -1,4 +1,4 @@
-"""The gateway to lm-eval: its tasks as tasks of ours, its requests forwarded to a harness backend.
+"""The gateway to lm-eval: turns its tasks into ours and forwards its requests to a harness backend.
 
 The only module that knows lm-eval. Statistics are ours, so its bootstrap is off; its response cache, whose key
 leaves the model out, is not used.
@@ -46,7 +46,7 @@ _NO_PROMPT = ("task", "task_alias", "metadata", "dataset_kwargs", "custom_datase
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """An lm-eval task, or a group of them, and what we know better than its YAML.
+    """An lm-eval task, or a group of them, and what replaces or completes its YAML.
 
     ``overrides``: settings that replace the YAML's. ``rows``: gives the data set (split -> rows) in place of lm-eval's
     own download. ``source_id``: (document, its number) -> what translations of an item share, or None.
@@ -279,7 +279,7 @@ class LmEvalTask:
 
 
 class ForwardingLM(LM):
-    """lm-eval's idea of a model: hands its requests to an ``Answerer``."""
+    """A model as lm-eval knows it, which hands all requests to an ``Answerer``."""
 
     def __init__(self, answerer: Answerer, ids: Mapping[str, list[tuple[str, str]]]) -> None:
         super().__init__()
@@ -373,8 +373,8 @@ class _Value:
 
 
 def _item_value(raw: Any) -> _Value:
-    """What a metric says of one item: a number; a pair (gold, predicted), which counts as right or wrong; a list of
-    truth values for its parts, which counts as their share; or a text that says why there is no number."""
+    """The value that a metric gives an item: a number; a pair (gold, predicted), which counts as right or wrong; truth
+    values of the item's parts, which count as their share; or a text that says why there is no number."""
     if isinstance(raw, tuple) and len(raw) == 2:
         return _Value(float(raw[0] == raw[1]), None, str(raw[0]), str(raw[1]))
     if isinstance(raw, list) and raw and all(isinstance(x, bool) for x in raw):

@@ -1,4 +1,4 @@
-"""One's own lm-eval task as a suite: YAML files in the folder that the config's ``task_path`` names.
+"""A user's own lm-eval task as a suite: YAML files in the folder that the config's ``task_path`` names.
 
 In the config, ``- {name: my-suite, task: my_task_{language}}``. ``{language}`` stands for the code of each language
 (Norwegian is ``no``, and ``nb`` is tried too); a language without such a task is a gap.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LmEvalSuite:
-    """Runs a task that the user wrote."""
+    """The suite of a task that the user wrote."""
 
     kind: Literal["structured"] = "structured"
     description = (

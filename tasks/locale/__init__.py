@@ -1,1 +1,1 @@
-"""Suites `locale` and `locale-open`: does a model know the language's own names and conventions?"""
+"""Suites `locale` and `locale-open`: names and conventions of each language, from CLDR."""

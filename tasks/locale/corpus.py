@@ -227,7 +227,7 @@ def _joined(codes: tuple[str, ...], language: str) -> str:
 
 
 def _shortened(source: Source, sentences: list[str], language: str) -> str:
-    """Less than was asked for: without the last sentence, or the first part of the only one."""
+    """An incomplete answer: without the last sentence, or only the first part of a single one."""
     if len(sentences) > 1:
         return load_templates(language)["join_sentences"].join(sentences[:-1])
     separator = ", " if source.family in ("weekdays", "months") else ". "

@@ -24,7 +24,10 @@ Split = Literal["evaluation", "tuning"]
 
 @dataclass(frozen=True)
 class Source:
-    """``options`` are codes, the right one first; empty for families whose answer is written freely."""
+    """A question as codes, before any language is chosen.
+
+    ``options`` holds the right code first; it is empty for families whose answer is written freely.
+    """
 
     family: str
     key: str
@@ -43,7 +46,7 @@ def split_of(fact: str) -> Split:
 
 
 def in_split(split: Split) -> tuple[cldr.Territory, ...]:
-    """Territories of a split: everything known about a territory is in the same one."""
+    """Territories of a split; all facts about a territory belong to the same split."""
     return tuple(x for x in cldr.territories() if split_of(f"territory/{x.code}") == split)
 
 

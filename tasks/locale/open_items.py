@@ -1,4 +1,4 @@
-"""Items of the suite ``locale-open``: open-ended prompts whose good answer holds facts that are known.
+"""Items of the suite ``locale-open``: open-ended prompts with the facts that a good answer holds.
 
 A fact is a tuple of accepted spellings, one of which must stand in the answer. The facts of an ``ordered``
 item must also stand in their order (the days of the week).

@@ -1,4 +1,4 @@
-"""The suite ``locale-open``: open-ended prompts whose good answer holds facts that are known."""
+"""The suite ``locale-open``: open-ended prompts with the facts that a good answer holds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSION = "1"
 
 
 class LocaleOpenSuite:
-    """Describe a territory, compare two, list the days in order, explain a date: with the facts a good answer holds."""
+    """Prompts to describe a territory, compare two, list the days in order or explain a date, each with its facts."""
 
     kind: Literal["open"] = "open"
     description = "open-ended prompts about CLDR facts, with the facts a good answer must hold"

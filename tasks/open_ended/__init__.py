@@ -1,1 +1,1 @@
-"""Suite `open`: 40 parallel open-ended prompts, written by hand in each of the 15 languages."""
+"""Suites of open-ended prompts, whose answers judges compare."""

@@ -19,7 +19,7 @@ _COLUMNS = ("question_id", "category", "subcategory", "prompt", "language")
 
 
 class MArenaHardSuite:
-    """Translations of one question share its ``question_id``; category and subcategory are kept."""
+    """Translated prompts. Translations share their ``question_id``; category and subcategory are kept."""
 
     kind: Literal["open"] = "open"
     description = "hard open-ended prompts, parallel, for LLM judges (m-ArenaHard v2.1)"

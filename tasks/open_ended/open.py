@@ -20,7 +20,8 @@ def open_prompts(language: str) -> dict[str, str]:
 
 
 class OpenSuite:
-    """Advice, explanation, rewriting, planning, stories, false premises, summaries, reasoning, conversation, ideas."""
+    """Prompts of ten kinds: advice, explanation, rewriting, planning, stories, false premises, summaries, reasoning,
+    conversation, ideas."""
 
     kind: Literal["open"] = "open"
     description = "40 parallel open-ended prompts, written by hand in each language, for LLM judges"

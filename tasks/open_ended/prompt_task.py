@@ -11,7 +11,7 @@ from ...harness.store.fingerprint import digest, seed_for
 
 
 class PromptTask:
-    """Items whose prompts are put to a system with the system's own generation settings."""
+    """Items whose prompts a system answers with its own generation settings."""
 
     def __init__(self, items: list[Item], version: str, seed: int) -> None:
         self._items, self._version, self._seed = items, version, seed

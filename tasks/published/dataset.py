@@ -1,4 +1,4 @@
-"""Where the rows of a published data set come from: the hub, or a folder of files with the hub's columns.
+"""Reads the rows of a published data set: from the hub, or from a folder of files with the hub's columns.
 
 Rows are checked before they are used: a column that is gone or a label nobody knows is a sentence, not a wrong score.
 """
@@ -29,7 +29,7 @@ _NO_ANSWER = {
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as its suite knows it.
+    """A published data set and what its suite reads of it.
 
     ``splits``: the evaluated one first, then the one for few-shot examples. ``columns`` must be there; ``optional``
     ones are None where they are missing; ``labels`` are the values that a column may hold. ``also``: ids under which
@@ -185,7 +185,7 @@ def _download(name: str, config: str | None, revision: str | None) -> dict[str, 
 
 
 class _OtherCommit(Exception):
-    """Without a network, ``datasets`` gives any commit of a data set that it finds in its cache."""
+    """The cache holds another commit than the pinned one; ``datasets`` takes any where there is no network."""
 
 
 def _is_unknown(error: Exception) -> bool:

@@ -147,7 +147,7 @@ class HubSuite:
         )
 
     def _estimators(self, entries: Sequence[TaskEntry]) -> dict[str, Any]:
-        """What EuroEval's own score needs to know, where the suite is made of its data sets."""
+        """Settings of EuroEval's own score, for a suite of its data sets."""
         if not self.spec.euroeval:
             return {}
         return {"euroeval": {**self.spec.euroeval, "drawn_before": {x.name: list(x.drawn_before) for x in entries}}}

@@ -11,7 +11,7 @@ from .punkt import Punkt
 
 
 class EuroEvalSuite(HubSuite):
-    """A suite from its file, with what lm-eval's IFEval checker needs besides."""
+    """The suite from its file, and the resource that lm-eval's IFEval checker needs."""
 
     def resources(self, languages: Sequence[str], options: SuiteOptions) -> Sequence[Punkt]:
         """NLTK's punkt model, where the data sets that are asked hold IFEval."""
