@@ -51,9 +51,10 @@ def run_study(
     CrocoError in one sentence.
     """
     from ...harness.run.execute import execute
+    from ...reports.records.run_data import RunData
     from ...reports.report.write import write_report
     from ...reports.study.write_study import write_study
-    from ...reports.tables.all import write_tables
+    from ...reports.tables.all import run_tables
     from .learning import learned_rewards
 
     def say(message: str) -> None:
@@ -65,8 +66,7 @@ def run_study(
     folder = out / "run"
     write_atomically(out / "run.yaml", dump_config(evaluated))
     execute(evaluated, folder, console).raise_if_incomplete()
-    tables = write_tables(folder)
-    say(str(write_report(folder, tables)))
+    say(str(write_report(run_tables(RunData(folder)))))
     tuned = resolve_arms(config)
     written = write_study(
         folder,
