@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -42,7 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         if (ROOT / name).is_file():
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-            os.link(ROOT / name, folder / "source" / name)
+            shutil.copyfile(ROOT / name, folder / "source" / name)
     _pip(sys.executable, "wheel", "--no-deps", "-w", folder, folder / "source")
     return next(folder.glob("croco_eval-*.whl"))
 
