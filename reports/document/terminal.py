@@ -28,8 +28,10 @@ _STYLES = {
 
 def show(blocks: Iterable[Block], console: Console) -> None:
     """Prints the blocks one below the other; figures are left out."""
-    for block in blocks:
+    for i, block in enumerate(blocks):
         if isinstance(block, TextTable):
+            if block.caption:
+                _line(f"\n{block.caption}" if i else block.caption, "bold", console)
             console.print(_table(block), crop=False)
         elif isinstance(block, Listing):
             for item in block.items:
@@ -46,16 +48,7 @@ def _line(text: str, style: str, console: Console) -> None:
 
 def _table(block: TextTable) -> Table:
     """A column is never narrower than its longest word, even if the terminal is."""
-    table = Table(
-        title=Text(block.caption) if block.caption else None,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        pad_edge=False,
-        show_edge=False,
-    )
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     for i, name in enumerate(block.columns):
         cells = [row[i] for row in block.rows]
         least = max((cell_len(word) for text in (name, *cells) for word in text.split()), default=0)

@@ -24,6 +24,6 @@ def write_document(document: Document, file: Path, figures: bool = True) -> Path
 
 
 def _write_figures(document: Document, folder: Path) -> set[Path]:
-    from ..figures.style import save
+    from ..figures import save
 
     return {path for x in document.pictures() for path in save(x.draw(), folder / x.name)}

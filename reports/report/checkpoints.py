@@ -60,12 +60,12 @@ def checkpoints_section(tables: RunTables) -> Section | None:
 
 def _pictures(part: Frame, widest: Frame, name: str, metric: str, title: str) -> Iterator[Picture]:
     def whole():
-        from ..figures.learning_curves import learning_curve_figure
+        from ..figures import learning_curve_figure
 
         return learning_curve_figure(widest)
 
     def by_language():
-        from ..figures.learning_curves import learning_curves_by_language_figure
+        from ..figures import learning_curves_by_language_figure
 
         return learning_curves_by_language_figure(part)
 

@@ -41,7 +41,7 @@ def _of(suite: object, metric: object) -> str:
 
 def _forests(part: Frame, suite: str, metric: str, by: str, kind: str) -> Iterator[Picture]:
     def draw(rows: Frame):
-        from ..figures.differences import differences_figure
+        from ..figures import differences_figure
 
         return lambda: differences_figure(rows, by)
 
@@ -114,7 +114,7 @@ def forgetting_section(tables: RunTables) -> Section | None:
 
 def _transition_pictures(part: Frame, suite: str) -> Iterator[Picture]:
     def draw(rows: Frame):
-        from ..figures.forgetting import forgetting_figure
+        from ..figures import forgetting_figure
 
         return lambda: forgetting_figure(rows)
 
@@ -194,7 +194,7 @@ def win_rates_section(tables: RunTables) -> Section | None:
 
 def _win_rate_pictures(part: Frame, suite: str, judge: str) -> Iterator[Picture]:
     def draw(rows: Frame):
-        from ..figures.win_rates import win_rates_figure
+        from ..figures import win_rates_figure
 
         return lambda: win_rates_figure(rows)
 

@@ -131,7 +131,7 @@ def _pictured(evidence: Evidence) -> dict[str, Frame]:
 
 
 def _draw_seeds(tables: dict[str, Frame], evidence: Evidence) -> Figure:
-    from ..figures.seeds import seeds_figure
+    from ..figures import seeds_figure
 
     return seeds_figure(tables, evidence.arms)
 

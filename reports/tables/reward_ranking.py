@@ -6,18 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from ...harness.errors import DataError
-from ...harness.text.languages import LANGUAGES
-from ..items.scopes import scopes
-from ..records.run_data import Frame
 from ..stats.bootstrap import bootstrap_intervals
 from ..stats.clusters import Grouping
 from ..stats.inputs import Array, Labels, Values, float_values, label_codes
 from ..stats.results import Estimate
-
-RANKING_COLUMNS = (*("measure", "scope", "language", "n", "n_unscored", "value", "ci_low", "ci_high", "method"),)
 
 
 @dataclass(frozen=True)
@@ -64,30 +57,6 @@ def ranking_quality(
         for x, missing, scale in zip(sums, unscored, ((0.0, 1.0), (-1.0, 1.0)), strict=True)
     )
     return RankingQuality(pairs, taus)
-
-
-def ranking_table(candidates: Frame, reward: str = "reward", truth: str = "score") -> Frame:
-    """``ranking_quality`` per language, language group and over all (``RANKING_COLUMNS``).
-
-    ``candidates``: a table with the columns ``language``, ``prompt_id`` (shared by the translations of a prompt), and
-    those named by ``reward`` and ``truth``. Candidates are compared within their language. Raises DataError for a
-    column that isn't there and for a language that isn't known.
-    """
-    for name in ("language", "prompt_id", reward, truth):
-        if name not in candidates:
-            raise DataError(f"the candidates have no column {name!r}; they have {', '.join(map(str, candidates))}.")
-    if unknown := set(candidates["language"]) - set(LANGUAGES):
-        raise DataError(f"the candidates hold an unknown language, {sorted(map(str, unknown))[0]!r}.")
-    languages = [x for x in LANGUAGES if x in set(candidates["language"])]
-    rows = []
-    for scope in scopes(languages):
-        part = candidates[candidates["language"].isin(scope.languages)]
-        prompts = pd.MultiIndex.from_frame(part[["language", "prompt_id"]]).factorize()[0]
-        found = ranking_quality(part[reward], part[truth], prompts, part["prompt_id"].tolist())
-        for measure, x in (("pairwise_accuracy", found.accuracy), ("kendall_tau", found.tau)):
-            rows.append((measure, scope.kind, scope.name, x.n, x.n_unscored, x.value, x.ci_low, x.ci_high, x.method))
-    table = pd.DataFrame(rows, columns=RANKING_COLUMNS)
-    return table.sort_values("measure", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def _members(prompts: Array) -> list[Array]:

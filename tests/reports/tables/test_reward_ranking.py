@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
-from croco_eval.harness.errors import DataError
-from croco_eval.reports.tables.reward_ranking import RANKING_COLUMNS, ranking_quality, ranking_table
+from croco_eval.reports.tables.reward_ranking import ranking_quality
 from scipy.stats import kendalltau
 
 
@@ -79,35 +77,3 @@ def test_unscored_candidates_are_left_out():
 def test_wrong_input_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ranking_quality(*arguments)
-
-
-def _candidates() -> pd.DataFrame:
-    rows = [
-        {"language": x, "prompt_id": f"p{i}", "reward": float(k if x == "da" else -k), "score": k / 4}
-        for x in ("cy", "da")
-        for i in range(30)
-        for k in range(4)
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_table_has_a_row_per_language_and_pool():
-    table = ranking_table(_candidates())
-    assert tuple(table.columns) == RANKING_COLUMNS
-    accuracy = table[table["measure"].eq("pairwise_accuracy")].set_index("language")["value"].to_dict()
-    tau = table[table["measure"].eq("kendall_tau")].set_index("language")["value"].to_dict()
-    assert accuracy == {"da": 1.0, "cy": 0.0, "all": 0.5}
-    assert tau == {"da": 1.0, "cy": -1.0, "all": 0.0}
-
-
-def test_candidates_of_different_languages_are_never_compared():
-    shifted = _candidates()
-    shifted.loc[shifted["language"].eq("da"), "reward"] += 1000
-    assert ranking_table(shifted)["value"].equals(ranking_table(_candidates())["value"])
-
-
-def test_candidates_that_lack_something_are_refused():
-    with pytest.raises(DataError, match="no column 'known'; they have language, prompt_id, reward, score"):
-        ranking_table(_candidates(), truth="known")
-    with pytest.raises(DataError, match="unknown language, 'xx'"):
-        ranking_table(_candidates().replace({"language": {"cy": "xx"}}))
