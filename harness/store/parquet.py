@@ -41,11 +41,11 @@ def write_columns(path: Path, kind: type, tables: Iterable[Any], compression: st
 
     schema, long = _schema(kind), _long_texts(kind)
     plain = pa.schema([x for x in schema if x.name not in long])
+    texts = pa.schema([(x, pa.large_string()) for x in long])
     with ExitStack() as stack:
         beside = None
         if long:
             file = stack.enter_context(replacing(texts_file(path)))
-            texts = pa.schema([(x, pa.large_string()) for x in long])
             beside = stack.enter_context(pa.ipc.new_file(file, texts))
         file = stack.enter_context(replacing(path))
         writer = stack.enter_context(pq.ParquetWriter(file, plain, compression=compression))
