@@ -1,1 +1,1 @@
-"""Ground floor: runs things and keeps what they gave."""
+"""The ground floor: runs systems and judges, and keeps what they answered in the run directory."""

@@ -1,1 +1,1 @@
-"""Which of two answers is better."""
+"""Judges: which of two answers is better."""

@@ -1,4 +1,4 @@
-"""How a task puts its requests to a system, and how every answer is recorded before it counts."""
+"""The answerer: a task sends its requests to a system through it, and every answer is recorded before it counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a judge is, what it is told of the run, and how its judgments find their way back."""
+"""What a judge is: its context in the run, the cases it is given and the rulings it gives back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Rulings: TypeAlias = Generator[list[Ruling], None, None]
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """What a judge is told of the run. ``name`` is the judge's name in the config; ``models`` holds, for each system,
+    """A judge's view of the run. ``name`` is the judge's name in the config; ``models`` holds, for each system,
     the names its model goes by, in lower case; ``judges`` holds the judges that are listed before this one."""
 
     name: str
@@ -59,7 +59,7 @@ class JudgeContext:
 class Judge(ABC):
     """Prefers one of two answers. A class that takes its options, registered in ``croco_eval.judges``.
 
-    It is made with its options, told of the run (``bind``), asked whether it could start (``check``), and then given
+    It is made with its options, given its context (``bind``), asked whether it could start (``check``), and then given
     all cases of all its cells in one stream.
     """
 
@@ -72,7 +72,7 @@ class Judge(ABC):
     context: JudgeContext = JudgeContext("judge")
 
     def bind(self, context: JudgeContext) -> None:
-        """Tells the judge of the run. Raises UserError if it must not judge these systems."""
+        """Gives the judge its context. Raises UserError if it must not judge these systems."""
         self.context = context
 
     def check(self) -> None:  # noqa: B027

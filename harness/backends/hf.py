@@ -44,12 +44,12 @@ class HfBackend:
         switched = hasattr(self._model, "disable_adapter")
         if adapter is not None:
             self._model.set_adapter(adapter)
-        told = (
+        advice = (
             f"model {self.spec.path!r} ran out of memory on {self._model.device}; "
             f"lower batch_tokens (now {self.spec.batch_tokens})."
         )
         with (
-            enough_memory_or(told),
+            enough_memory_or(advice),
             torch.inference_mode(),
             self._model.disable_adapter() if switched and adapter is None else nullcontext(),
         ):

@@ -59,9 +59,9 @@ class HfRewardModel:
         device = self._model.device
         ids = torch.tensor([x + [pad] * (width - len(x)) for x in rows], device=device)
         mask = torch.tensor([[1] * len(x) + [0] * (width - len(x)) for x in rows], device=device)
-        told = (
+        advice = (
             f"reward model {self._spec.path!r} ran out of memory on {device}; "
             f"lower batch_tokens (now {self._spec.batch_tokens})."
         )
-        with enough_memory_or(told), torch.inference_mode():
+        with enough_memory_or(advice), torch.inference_mode():
             return self._model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()

@@ -1,4 +1,4 @@
-"""Running out of memory, on a GPU or not, ends in a sentence that says what to lower."""
+"""Turns running out of memory, on a GPU or a CPU, into an error that says which setting to lower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reward models of all backends share: which models they take, and how a conversation becomes tokens."""
+"""What the reward models of all backends share: the check of the model, and the tokens of a conversation."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..api.backend import Chunk, Message, ModelSpec
 from ..api.records import GenerationRequest, LikelihoodRequest, Response
+from ..calls.engine import Caller
 from ..calls.ledger import Ledger
 from ..calls.messages import ChatReply, ChatRequest, NoReply
 from ..calls.server import ServerEngine
@@ -92,29 +92,17 @@ class ServedModel:
         """
         ledger, engine = self._backend.calls
         work = ((i, self._request(x)) for i, x in enumerate(requests) if i not in done)
-        waiting: dict[str, list[int]] = {}
         unanswered: Counter[str] = Counter()
-        while True:
-            new: list[ChatRequest] = []
-            for place, request in islice(work, 0 if engine.error else engine.room - len(waiting)):
-                if request.key not in waiting:
-                    new.append(request)
-                waiting.setdefault(request.key, []).append(place)
-            engine.submit(new)
-            if not waiting:
-                break
+        for outcomes in Caller(engine).ask(work):
             chunk: Chunk = []
-            for request, outcome in engine.gather():
-                places = waiting.pop(request.key)
+            for place, outcome in outcomes:
                 if isinstance(outcome, NoReply) and outcome.kind != "rejected":
-                    unanswered[outcome.reason] += len(places)
+                    unanswered[outcome.reason] += 1
                 else:
-                    chunk += [(x, _response(outcome)) for x in places]
+                    chunk.append((place, _response(outcome)))
             ledger.sync()
             if chunk:
                 yield chunk
-        if engine.error:
-            raise engine.error
         if unanswered:
             raise ServerError(
                 f"{self._where} left {unanswered.total():,} requests unanswered ({unanswered.most_common(1)[0][0]}); "

@@ -1,4 +1,4 @@
-"""From messages and texts to token ids, the same way for every backend that has the model's tokenizer."""
+"""Chat templates and tokenization, the same for every backend that has the model's tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call to an OpenAI-compatible server, tried again as often as that makes sense. Runs in an event loop.
+"""A client of an OpenAI-compatible server that retries calls where that makes sense. Runs in an event loop.
 
 Tried again, after a pause with jitter: 408, 409, 429, 5xx, connection errors, timeouts; a few times: replies that are
 not what the protocol says. Given up for this request alone: texts that are too long or filtered. Everything else

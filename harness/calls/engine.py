@@ -1,4 +1,4 @@
-"""What answers chat requests, and how many of them are put to it: a few at a time, each only once."""
+"""Chat engines, and the caller that gives them requests: as many at a time as they want, each only once."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ class ChatEngine(Protocol):
 
 
 class Caller:
-    """Puts requests to an engine. Identical ones are asked once, in flight, in this process and after a crash."""
+    """Puts requests to an engine. Identical ones in flight are one call; with ``replies``, those that were answered
+    before, in this process or in one that crashed, are none."""
 
-    def __init__(self, engine: ChatEngine, replies: ReplyLog) -> None:
+    def __init__(self, engine: ChatEngine, replies: ReplyLog | None = None) -> None:
         self._engine, self._replies = engine, replies
 
     def ask(
@@ -71,7 +72,8 @@ class Caller:
                 if isinstance(outcome, NoReply) and outcome.kind == "stopped":
                     continue
                 if not is_useful(tag, outcome):
-                    self._replies.forget(request.key)
+                    if self._replies:
+                        self._replies.forget(request.key)
                     if (other := instead(tag)) is not None:
                         repeated.append((tag, other))
                         continue
@@ -96,7 +98,7 @@ class Caller:
             tag, request = item
             if request.key in waiting:
                 waiting[request.key].append(item)
-            elif (reply := self._replies.get(request.key)) is not None:
+            elif self._replies and (reply := self._replies.get(request.key)):
                 known.append((tag, request, reply))
             else:
                 waiting[request.key] = [item]

@@ -1,4 +1,4 @@
-"""What calls cost: one line per try of a call, in a file that only grows, and a budget that is kept by it."""
+"""The ledger: what each try of a call cost, in an append-only file, and the budget that limits the calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many calls are in flight at once: as many as the server takes."""
+"""The limit on concurrent calls, which adapts to what the server accepts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class AdaptiveLimiter:
         self._limit = min(self._maximum, self._limit + 1 / self._limit)
 
     def pause(self, seconds: float) -> None:
-        """Begins no call for so long, whoever asks."""
+        """Begins no call for this many seconds."""
         loop = asyncio.get_running_loop()
         self._resume_at = max(self._resume_at, loop.time() + seconds)
         if self._alarm:

@@ -1,4 +1,4 @@
-"""What is asked of a chat model and what comes back. One request, one reply or the reason why there is none."""
+"""Requests to a chat model, its replies, and the reason where there is no reply."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from ..errors import CrocoError, ModelError
@@ -16,7 +17,7 @@ _LENGTH_WORDS = ("maximum context length", "maximum model length", "longer than"
 
 
 class VllmEngine:
-    """vLLM's offline ``LLM``. ``options`` go to it as they are (``tensor_parallel_size``, ``max_model_len``, ...).
+    """vLLM's offline ``LLM``, loaded when it is first asked. ``options`` go to it as they are (``max_model_len``, ...).
 
     A request's ``extra`` may hold ``chat_template_kwargs``; all else in it goes to ``SamplingParams``.
     """
@@ -30,16 +31,7 @@ class VllmEngine:
         ledger: Ledger,
         on_reply: Callable[[str, ChatReply], None],
     ) -> None:
-        try:
-            from vllm import LLM  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            broken = ModelError(f"vLLM can't be imported ({error}).")
-            raise missing_extra(error, "engine vllm") or broken from error
-        try:
-            self._llm: Any = LLM(model=model, **options)
-        except (ValueError, TypeError, OSError, RuntimeError) as error:
-            raise ModelError(f"vLLM can't load {model!r}: {' '.join(str(error).split())[:300]}.") from error
-        self._refusals = _refusals()
+        self._model, self._options = model, options
         self._ledger, self._on_reply = ledger, on_reply
         self._pending: list[ChatRequest] = []
         self.error: CrocoError | None = None
@@ -57,14 +49,32 @@ class VllmEngine:
 
     def close(self) -> None:
         """Frees the model."""
-        self._llm = None
+        self.__dict__.pop("_llm", None)
+
+    @cached_property
+    def _llm(self) -> Any:
+        try:
+            from vllm import LLM  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            broken = ModelError(f"vLLM can't be imported ({error}).")
+            raise missing_extra(error, "engine vllm") or broken from error
+        try:
+            return LLM(model=self._model, **self._options)
+        except (ValueError, TypeError, OSError, RuntimeError) as error:
+            raise ModelError(f"vLLM can't load {self._model!r}: {' '.join(str(error).split())[:300]}.") from error
 
     def _answer(self, requests: list[ChatRequest]) -> list[tuple[ChatRequest, Outcome]]:
         """One batch; if vLLM refuses it because of one request, that one alone is rejected."""
+        llm = self._llm
         begun = time.monotonic()
         try:
-            outputs = self._chat(requests)
-        except self._refusals as error:
+            outputs = llm.chat(
+                [[{"role": role, "content": text} for role, text in x.messages] for x in requests],
+                [_sampling(x) for x in requests],
+                use_tqdm=False,
+                chat_template_kwargs=requests[0].extra.get("chat_template_kwargs"),
+            )
+        except _refusals() as error:
             if len(requests) > 1:
                 return [done for x in requests for done in self._answer([x])]
             self._ledger.record(requests[0].key, 1, "rejected", 0, 0, time.monotonic() - begun)
@@ -77,14 +87,6 @@ class VllmEngine:
             self._ledger.record(request.key, 1, "ok", reply.tokens_in, reply.tokens_out, seconds)
             done.append((request, reply))
         return done
-
-    def _chat(self, requests: list[ChatRequest]) -> list[Any]:
-        return self._llm.chat(
-            [[{"role": role, "content": text} for role, text in x.messages] for x in requests],
-            [_sampling(x) for x in requests],
-            use_tqdm=False,
-            chat_template_kwargs=requests[0].extra.get("chat_template_kwargs"),
-        )
 
 
 def _sampling(request: ChatRequest) -> Any:

@@ -1,4 +1,4 @@
-"""Replies that were paid for, written down the moment they come: what a killed process asked is not asked again."""
+"""A log of replies, written as they arrive, so that a process that was killed does not ask for them again."""
 
 from __future__ import annotations
 

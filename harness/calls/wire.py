@@ -1,4 +1,4 @@
-"""What comes over the wire: a response's body as a reply, its headers as seconds to wait."""
+"""Reads HTTP responses of chat servers: the body as a reply, the headers as seconds to wait."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Commands of the ground floor."""
+"""The command line, and the commands `run`, `judge`, `ls` and `prefetch`."""

@@ -1,4 +1,4 @@
-"""``croco-eval judge``."""
+"""``croco-eval judge``: a judge on the answers of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``croco-eval prefetch``."""
+"""``croco-eval prefetch``: downloads what a config needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``croco-eval run``."""
+"""``croco-eval run``: runs a config, or resumes a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a config says about a server and about what calls may cost. A key is named, never written."""
+"""Settings of a model server: address, limits, price, budget. A config names the variable of the key, not the key."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where weights come from, what identifies them, and how adapters were tuned."""
+"""Models: where weights come from, what identifies them, and how adapters were tuned."""

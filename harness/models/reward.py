@@ -1,4 +1,4 @@
-"""Which reward model, and how it runs: the options that a judge and a scorer share, and the model that they name."""
+"""Options of a reward model, shared by the judge and the scorer, and the model that they name."""
 
 from __future__ import annotations
 

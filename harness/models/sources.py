@@ -1,4 +1,4 @@
-"""Where a system's weights come from, and what identifies them. Loads no model."""
+"""Where a system's weights come from, and the digest that identifies them. Loads no model."""
 
 from __future__ import annotations
 

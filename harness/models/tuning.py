@@ -1,4 +1,4 @@
-"""``training.json`` beside an adapter: how it came about. Training writes it, runs and reports read it."""
+"""``training.json`` beside an adapter: how it was tuned. Training writes it, runs and reports read it."""
 
 from __future__ import annotations
 

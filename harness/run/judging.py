@@ -62,19 +62,19 @@ def judge_cells(
     if a cell was begun under other circumstances, and what the judge raises when it can't go on; then cells that are
     not whole say so in ``gap.json``.
     """
-    docket = _Docket(run, judge, progress, ask_unanswered)
+    judging = _Judging(run, judge, progress, ask_unanswered)
     try:
-        with closing(judge.judge(docket.cases(cells), run, progress.tell)) as stream:
+        with closing(judge.judge(judging.cases(cells), run, progress.tell)) as stream:
             for rulings in stream:
-                docket.record(rulings)
+                judging.record(rulings)
     except StoreError:
         raise  # nothing was asked, or nothing can be written: what the cells say of earlier judging stands
     except CrocoError as error:
-        docket.note_gaps(cells, "budget" if isinstance(error, BudgetSpent) else str(error))
+        judging.note_gaps(cells, "budget" if isinstance(error, BudgetSpent) else str(error))
         raise
     finally:
-        docket.close()
-    return docket.judged
+        judging.close()
+    return judging.judged
 
 
 class _OpenCell:
@@ -124,7 +124,7 @@ class _OpenCell:
         return {k: x for k, x in self._judgments().items() if _is_answered(x)}
 
 
-class _Docket:
+class _Judging:
     """The cells of one judge while they are judged; each is opened when the stream reaches it."""
 
     def __init__(self, run: RunDirectory, judge: Judge, progress: JudgingProgress, ask_unanswered: bool) -> None:
@@ -135,7 +135,7 @@ class _Docket:
 
     def cases(self, cells: Sequence[JudgingCell]) -> Iterator[Case]:
         """Every case that is not judged yet, cell by cell."""
-        guess = _Guess(self._run, cells, self._progress)
+        expected = _ExpectedJudgments(self._run, cells, self._progress)
         for cell in cells:
             folder = _judgments_of(self._run, cell)
             info = self._info(cell, folder)
@@ -147,7 +147,7 @@ class _Docket:
             (folder.path / "gap.json").unlink(missing_ok=True)
             pairs = _answer_pairs(self._run, cell)
             opened = self._open[cell] = _OpenCell(folder, pairs, self._judge, info)
-            guess.correct(cell, opened.n_planned, opened.n_items)
+            expected.correct(cell, opened.n_planned, opened.n_items)
             self._progress.judged(opened.n_planned - len(opened.wanted), asked=False)
             wanted = set(opened.wanted)
             self._seal_if_whole(cell)
@@ -207,7 +207,7 @@ class _Docket:
         return {"fingerprint": fingerprint, "signature": str(signature)}
 
 
-class _Guess:
+class _ExpectedJudgments:
     """How many judgments there will be, before the cells are opened: as many per item as in those seen so far."""
 
     def __init__(self, run: RunDirectory, cells: Sequence[JudgingCell], progress: JudgingProgress) -> None:

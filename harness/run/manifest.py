@@ -1,4 +1,4 @@
-"""``manifest.json``: what made a run."""
+"""``manifest.json``: versions, hardware, seeds and identities that a run was made with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a config to cells: every name is resolved and every model identified before anything runs."""
+"""The plan of a run: its cells, with every name resolved and every model identified before anything runs."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def make_plan(config: RunConfig) -> Plan:
 
 
 def make_judges(judges: Iterable[JudgeConfig], config: RunConfig, last: str | None = None) -> dict[str, Judge]:
-    """Judges with their options, told of the run and of the judges before them; none after the one named ``last``.
+    """Judges with their options, bound to the run and to the judges before them; none after the one named ``last``.
 
     Raises UserError if options are wrong or a judge must not judge here.
     """

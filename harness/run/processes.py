@@ -1,4 +1,4 @@
-"""The cells of a run in several processes on one machine.
+"""Runs the cells of a run in several processes on one machine.
 
 Each process loads the models for itself and takes whole tasks (a suite in a language, for all systems), so that a
 task's data are loaded once. Cells are independent folders; the parent holds the run's lock, and a worker whose
@@ -82,7 +82,7 @@ def _listen(queue: Any, processes: list[Any], progress: RunProgress, say: Callab
 
 
 class _Reporter:
-    """Progress of one worker, told to the parent."""
+    """Sends the progress of one worker to the parent."""
 
     def __init__(self, lane: int, queue: Any) -> None:
         self._lane, self._queue = lane, queue
@@ -99,7 +99,7 @@ class _Reporter:
 
 def _work(lane: int, config: dict[str, Any], folder: str, tasks: list[tuple[str, str]], queue: Any) -> None:
     """One worker: the cells of its tasks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and says so once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets the signal too, and says so once
     end_with_parent()
     try:
         plan = make_plan(RunConfig.model_validate(config))

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, JSON, and append-only logs that survive a crash."""
+"""Atomic writes, JSON files, and append-only logs that survive a crash."""
 
 from __future__ import annotations
 

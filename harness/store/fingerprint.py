@@ -1,4 +1,4 @@
-"""Fingerprints: what could change a result, as a hash of named fields.
+"""Fingerprints: hashes of everything that could change a result, and seeds made from them.
 
 A cell's fingerprint holds everything by default; a setting that is known to be neutral is named in ``NEUTRAL``.
 """

@@ -1,4 +1,4 @@
-"""The run directory: what is written, in which order, and what counts as done.
+"""The run directory: its files, the order in which they are written, and what counts as done.
 
 While a cell runs, its answers are appended to ``generations.jsonl`` and are on the disk before they count; a torn
 last line is dropped. When it is complete it is sealed: Parquet files, each renamed into place, then ``cell.json``,

@@ -1,4 +1,4 @@
-"""Which code made this."""
+"""The version of croco-eval, and the git commit of its source."""
 
 from __future__ import annotations
 

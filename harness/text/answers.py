@@ -1,4 +1,4 @@
-"""What a reader sees of an answer: without the reasoning before it, and what can be measured of the rest."""
+"""A system's answer as a reader sees it: without reasoning, with its language, length and repetition."""
 
 from __future__ import annotations
 

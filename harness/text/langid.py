@@ -76,11 +76,6 @@ def identify(text: str) -> Identification:
     return Identification(shares, max(0.0, 1 - inside), sum(map(str.isalpha, text)), len(_LATIN.findall(text)))
 
 
-def language_probabilities(text: str) -> dict[str, float]:
-    """Probability of each registry language, most likely first; equal for a text without letters."""
-    return dict(identify(text).probabilities)
-
-
 def is_in_language(text: str, language: str) -> bool | None:
     """Whether a text is in a language; None where that can't be told (``Identification.is_in``)."""
     return identify(text).is_in(language)

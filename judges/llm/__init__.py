@@ -1,1 +1,1 @@
-"""A language model as a judge: what it is asked, and how its answer is read."""
+"""A language model as a judge: prompt, calls, and reading of its verdict."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 from ...harness.api.judge import NO_ANSWER, Case, Judge, JudgeContext, Ruling, Rulings
@@ -31,8 +31,8 @@ _WARMTH = 0.5  # temperature at which a reply that could not be read is asked fo
 
 
 @dataclass
-class _Hearing:
-    """A case on its way: how often it was asked, and what the last reply said."""
+class _Question:
+    """A case that the model is asked about: how often so far, and what its last reply said."""
 
     case: Case
     asked: int = 1
@@ -90,14 +90,16 @@ class LlmJudge(Judge):
             stack.callback(ledger.close)
             replies = ReplyLog(run.judge_folder(self.context.name) / "replies.jsonl")
             stack.callback(replies.close)
-            engine = _LazyEngine(lambda: self._engine(ledger, replies))
-            stack.callback(engine.close)
-            hearings = Caller(engine, replies).ask(self._hearings(cases), self._can_be_read, self._ask_again)
-            stack.callback(hearings.close)
-            for batch in hearings:
-                ledger.sync()
-                tell(_spend(ledger))
-                yield [self._ruling(hearing, outcome) for hearing, outcome in batch]
+            work = ((_Question(x), self._request(x, 1)) for x in cases)
+            if first := next(work, None):
+                engine = self._engine(ledger, replies)
+                stack.callback(engine.close)
+                outcomes = Caller(engine, replies).ask(chain([first], work), self._can_be_read, self._ask_again)
+                stack.callback(outcomes.close)
+                for batch in outcomes:
+                    ledger.sync()
+                    tell(_spend(ledger))
+                    yield [self._ruling(question, outcome) for question, outcome in batch]
             replies.discard()
 
     def _engine(self, ledger: Ledger, replies: ReplyLog) -> ChatEngine:
@@ -110,10 +112,6 @@ class LlmJudge(Judge):
 
         settings = ServerSettings.model_validate({k: getattr(o, k) for k in ServerSettings.model_fields})
         return ServerEngine(settings, ApiKey.from_environment(o.api_key_env), ledger, replies.add)
-
-    def _hearings(self, cases: Iterable[Case]) -> Iterator[tuple[_Hearing, ChatRequest]]:
-        for case in cases:
-            yield _Hearing(case), self._request(case, 1)
 
     def _request(self, case: Case, asked: int) -> ChatRequest:
         o = self._options
@@ -129,28 +127,28 @@ class LlmJudge(Judge):
             extra=o.extra,
         )
 
-    def _can_be_read(self, hearing: _Hearing, outcome: Outcome) -> bool:
+    def _can_be_read(self, question: _Question, outcome: Outcome) -> bool:
         """Reads a reply; whether it holds a verdict."""
         if isinstance(outcome, NoReply):
             return False
-        pair = hearing.case.pair
-        hearing.reading = read_verdict(outcome, self._options, (pair.candidate, pair.reference))
-        return hearing.reading.winner is not None
+        pair = question.case.pair
+        question.reading = read_verdict(outcome, self._options, (pair.candidate, pair.reference))
+        return question.reading.winner is not None
 
-    def _ask_again(self, hearing: _Hearing) -> ChatRequest | None:
+    def _ask_again(self, question: _Question) -> ChatRequest | None:
         """The next try, with another seed, after a reply that can't be read."""
-        if hearing.reading is None or hearing.asked > self._options.reasks:
+        if question.reading is None or question.asked > self._options.reasks:
             return None
-        hearing.asked += 1
-        return self._request(hearing.case, hearing.asked)
+        question.asked += 1
+        return self._request(question.case, question.asked)
 
-    def _ruling(self, hearing: _Hearing, outcome: Outcome) -> Ruling:
-        case, item = hearing.case, hearing.case.pair.item
-        details: dict[str, Any] = {"asked": hearing.asked}
+    def _ruling(self, question: _Question, outcome: Outcome) -> Ruling:
+        case, item = question.case, question.case.pair.item
+        details: dict[str, Any] = {"asked": question.asked}
         preference: float | None = None
         verdict: Verdict | None = None
         if isinstance(outcome, ChatReply):
-            reading = hearing.reading or Reading(None, "not read")
+            reading = question.reading or Reading(None, "not read")
             unscored = reading.unscored
             verdict = _verdict(reading, case.order)
             preference = _preference(reading, case.order)
@@ -173,37 +171,6 @@ class LlmJudge(Judge):
             "seed": self.seed,
             "prompts": {x: load_prompt(x).digest for x in prompts},
         }
-
-
-class _LazyEngine:
-    """An engine that is made when the first request is put to it: a judge with nothing to ask loads nothing."""
-
-    def __init__(self, make: Callable[[], ChatEngine]) -> None:
-        self._make = make
-        self._made: ChatEngine | None = None
-
-    @cached_property
-    def _engine(self) -> ChatEngine:
-        self._made = self._make()
-        return self._made
-
-    @property
-    def room(self) -> int:
-        return self._made.room if self._made else 1
-
-    @property
-    def error(self) -> Any:
-        return self._made.error if self._made else None
-
-    def submit(self, requests: list[ChatRequest]) -> None:
-        self._engine.submit(requests)
-
-    def gather(self) -> list[tuple[ChatRequest, Outcome]]:
-        return self._engine.gather()
-
-    def close(self) -> None:
-        if self._made:
-            self._made.close()
 
 
 def _verdict(reading: Reading, order: Order) -> Verdict | None:

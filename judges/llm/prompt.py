@@ -1,4 +1,4 @@
-"""The words of a judge prompt, as they stand in ``judges/prompts/LANG.yaml``."""
+"""Judge prompts, one file per language: ``judges/prompts/LANG.yaml``."""
 
 from __future__ import annotations
 

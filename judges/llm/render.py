@@ -1,4 +1,4 @@
-"""From a pair of answers to the messages a judge model is sent."""
+"""Renders a pair of answers as the messages that a judge model is sent."""
 
 from __future__ import annotations
 

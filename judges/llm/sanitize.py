@@ -1,4 +1,4 @@
-"""How an answer is shown to a judge: as the reader sees it, with nothing in it that acts on the judge's input."""
+"""Makes texts safe to show to a judge: nothing in them can act on the judge's input."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from croco_eval.harness.errors import DataError
-from croco_eval.harness.text.langid import language_probabilities
+from croco_eval.harness.text.langid import identify
 from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.harness.text.templates import fill_all
 from croco_eval.tasks.locale.templates import load_templates
@@ -52,9 +52,9 @@ def test_every_question_and_prompt_is_identified_as_its_language(language: str):
     texts = flat(load_templates(language))
     asked = {k: v for k, v in texts.items() if k.endswith((".question", ".prompt"))}
     assert len(asked) >= 15
-    wrong = {k: v for k, v in asked.items() if next(iter(language_probabilities(bare(v)))) != language}
+    wrong = {k: v for k, v in asked.items() if next(iter(identify(bare(v)).probabilities)) != language}
     assert wrong == {}
-    assert next(iter(language_probabilities(" ".join(map(bare, texts.values()))))) == language
+    assert next(iter(identify(" ".join(map(bare, texts.values()))).probabilities)) == language
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -63,7 +63,7 @@ def test_open_prompts_are_parallel_and_in_their_language(language: str):
     assert list(own) == list(english)
     assert len(own) == 40
     assert len(set(own.values())) == 40
-    wrong = {k: v for k, v in own.items() if next(iter(language_probabilities(v))) != language}
+    wrong = {k: v for k, v in own.items() if next(iter(identify(v).probabilities)) != language}
     assert wrong == {}
     if language != "en":
         assert not set(own.values()) & set(english.values())

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import pytest
 import yaml
+from croco_eval.harness import registry
 from croco_eval.harness.api.judge import NO_ANSWER, Case, Judge, Ruling, Rulings
 from croco_eval.harness.api.records import AnswerPair, Judgment, Order
 from croco_eval.harness.config.run_config import JudgeConfig
@@ -19,7 +20,7 @@ from croco_eval.harness.run.execute import judge_again
 from croco_eval.harness.run.judging import judge_cells, judging_cells
 from croco_eval.harness.run.progress import JudgingProgress
 from croco_eval.harness.store.parquet import read_records
-from croco_eval.harness.store.run_directory import RunDirectory
+from croco_eval.harness.store.run_directory import RunDirectory, RunLock
 from croco_eval.reports.records.run_data import RunData
 from croco_eval.reports.tables.all import write_tables
 from helpers.judged_run import make_run
@@ -318,3 +319,21 @@ def test_errors_of_several_judges_are_all_told():
     outcome = Outcome(judge_errors=[BudgetSpent("a stopped."), ServerError("b is down."), BudgetSpent("a stopped.")])
     with pytest.raises(CrocoError, match=r"^a stopped\. b is down\.$"):
         outcome.raise_if_incomplete()
+
+
+def test_what_a_third_party_registers_is_called_after_a_judging_with_the_tables_there(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", n_items=2)
+    found: list[tuple[bool, bool]] = []
+
+    def export(folder: Path, console: Console) -> None:
+        try:
+            RunLock(folder).__enter__()
+        except StoreError:
+            found.append(((folder / "scores.csv").exists(), True))
+
+    own = registry._entries("after_run")
+    own_load, theirs = registry.load, registry.EntryPoint("export", "their_module:export", "their-package")
+    monkeypatch.setitem(own, "export", theirs)
+    monkeypatch.setattr(registry, "load", lambda kind, name: export if name == "export" else own_load(kind, name))
+    judge_again(run.path, "facts", [JudgeConfig(name="facts", judge="reference")], Console(quiet=True))
+    assert found == [(True, True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from croco_eval.harness.text.langid import OTHER, identify, is_in_language, language_probabilities
+from croco_eval.harness.text.langid import OTHER, identify, is_in_language
 from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.tasks.open_ended.open import open_prompts
 
@@ -48,7 +48,7 @@ def test_twenty_letters_are_needed_and_nothing_else_counts_as_one():
 def test_text_that_two_neighbours_could_have_written_is_in_neither_case_called_wrong():
     """One sentence, letter for letter, in Danish and in Norwegian."""
     text = "Jeg har en bil og et hus i byen"
-    probabilities = language_probabilities(text)
+    probabilities = identify(text).probabilities
     assert min(probabilities["da"], probabilities["no"]) > 0.3
     assert is_in_language(text, "da") is not False
     assert is_in_language(text, "no") is not False
@@ -57,7 +57,7 @@ def test_text_that_two_neighbours_could_have_written_is_in_neither_case_called_w
 
 def test_no_language_is_called_the_right_one_below_one_half():
     text = "Katten ligger under bordet i stuen"
-    assert max(language_probabilities(text).values()) < 0.5
+    assert max(identify(text).probabilities.values()) < 0.5
     assert [is_in_language(text, x) for x in ("sv", "no", "da")] == [None, None, None]
 
 
@@ -65,14 +65,14 @@ def test_no_language_is_called_the_right_one_below_one_half():
     "text", ["", "abc", "Der Hund schläft.", "日本語の文章", "12 34", "Il-ġurnata hija sabiħa ħafna."]
 )
 def test_probabilities_cover_all_languages_and_sum_to_one(text):
-    probabilities = language_probabilities(text)
+    probabilities = identify(text).probabilities
     assert set(probabilities) == set(LANGUAGES)
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
     assert min(probabilities.values()) >= 0
 
 
 def test_probabilities_come_most_likely_first():
-    probabilities = language_probabilities("Ma hier ġurnata sabiħa ħafna u morna ħdejn il-baħar.")
+    probabilities = identify("Ma hier ġurnata sabiħa ħafna u morna ħdejn il-baħar.").probabilities
     assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
     assert next(iter(probabilities)) == "mt"
 
@@ -83,8 +83,7 @@ def test_both_norwegian_labels_count_as_norwegian():
 
 
 def test_text_without_letters_is_equally_likely_in_every_language():
-    """As ``language_probabilities`` promises."""
-    probabilities = language_probabilities("")
+    probabilities = identify("").probabilities
     assert max(probabilities.values()) == pytest.approx(min(probabilities.values()))
 
 
