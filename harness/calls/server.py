@@ -19,7 +19,10 @@ _Done = tuple[ChatRequest, Outcome | BaseException]
 
 
 class ServerEngine:
-    """Calls to one server. Memory is bounded by ``room``: what is done waits in a queue until it is gathered."""
+    """Calls to one server. Memory is bounded by ``room``: what is done waits in a queue until it is gathered.
+
+    With ``first_alone`` the first call finds what is wrong with the settings before others are made.
+    """
 
     def __init__(
         self,
@@ -27,10 +30,12 @@ class ServerEngine:
         key: ApiKey | None,
         ledger: Ledger,
         on_reply: Callable[[str, ChatReply], None],
+        first_alone: bool = False,
     ) -> None:
         from .client import ChatClient  # the openai package is imported late
 
-        self.room = 2 * settings.max_concurrency  # so that a free place never waits for this side
+        self._room = 2 * settings.max_concurrency  # so that a free place never waits for this side
+        self._alone = first_alone
         self._done: SimpleQueue[_Done] = SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,10 +48,16 @@ class ServerEngine:
         self._client = asyncio.run_coroutine_threadsafe(connect(), self._loop).result()
 
     @property
+    def room(self) -> int:
+        """How many requests may be in flight or wait here."""
+        return 1 if self._alone else self._room
+
+    @property
     def error(self) -> CrocoError | None:
         return self._client.error
 
     def submit(self, requests: list[ChatRequest]) -> None:
+        self._alone = False
         self._loop.call_soon_threadsafe(self._begin, requests)
 
     def gather(self) -> list[tuple[ChatRequest, Outcome]]:

@@ -111,7 +111,7 @@ class LlmJudge(Judge):
         from ...harness.calls.server import ServerEngine
 
         settings = ServerSettings.model_validate({k: getattr(o, k) for k in ServerSettings.model_fields})
-        return ServerEngine(settings, ApiKey.from_environment(o.api_key_env), ledger, replies.add)
+        return ServerEngine(settings, ApiKey.from_environment(o.api_key_env), ledger, replies.add, first_alone=True)
 
     def _request(self, case: Case, asked: int) -> ChatRequest:
         o = self._options
