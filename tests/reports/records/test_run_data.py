@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from dataclasses import asdict
@@ -16,10 +17,12 @@ from croco_eval.harness.text.langid import identify
 from croco_eval.reports.gate.export import system_items
 from croco_eval.reports.gate.pair import within_run
 from croco_eval.reports.records.run_data import RunData, join_orders
+from croco_eval.reports.report.summary import after_run
 from croco_eval.reports.report.write import write_report
 from croco_eval.reports.tables.all import run_tables
 from croco_eval.reports.tables.comparisons import compare
 from helpers.gate_runs import DANISH, GERMAN, chat_run, quiz_run, resign
+from rich.console import Console
 
 ORDERS = ("candidate_first", "reference_first")
 REASONED = f"<think>{GERMAN.format(1)} {GERMAN.format(2)}</think>{DANISH.format(3)}"
@@ -122,3 +125,11 @@ def test_public_names_load_neither_models_nor_figures():
     early, *loaded = done.stdout.split()
     assert early == "False"
     assert not set(loaded) & {"torch", "transformers", "matplotlib", "openai"}
+
+
+def test_after_a_run_its_tables_are_written_and_shown(chat):
+    file = io.StringIO()
+    after_run(chat, Console(file=file, width=100))
+    assert "tuned in chat, win_rate[j]: " in file.getvalue()
+    assert str(chat / "comparisons.csv") in file.getvalue()
+    assert (chat / "comparisons.csv").exists()
