@@ -1,20 +1,13 @@
 """Finds suites, judges, backends, models, commands and more by name, through entry points.
 
 A third party adds one by installing a package with an entry point in the group ``croco_eval.KIND``. Nothing is
-imported before it is asked for. The installed packages' ``entry_points.txt`` are read here, because
-``importlib.metadata`` takes longer to import than all of them take to read.
+imported before it is asked for.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from configparser import ConfigParser
-from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from operator import attrgetter
-from pathlib import Path
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from .errors import UserError
@@ -34,61 +27,12 @@ KINDS = {
 with its folder and the console: ``(folder: Path, console: Console) -> None``."""
 
 
-@dataclass(frozen=True)
-class EntryPoint:
-    """A registered object: ``value`` says where it is defined, as ``module:object``."""
-
-    name: str
-    value: str
-    package: str
-
-    def load(self) -> Any:
-        """The object itself; imports its module."""
-        module, _, attribute = self.value.partition(":")
-        found = import_module(module)
-        return attrgetter(attribute)(found) if attribute else found
-
-
-@cache
-def _installed() -> dict[str, list[EntryPoint]]:
-    """Kind -> the entry points of all installed packages."""
-    found: dict[str, list[EntryPoint]] = {x: [] for x in KINDS}
-    seen: set[str] = set()
-    for folder in _metadata_folders():
-        package = folder.name.partition("-")[0].removesuffix(".egg").replace("_", "-")
-        if package.lower() in seen:
-            continue  # the first one on the path is the one that is imported
-        seen.add(package.lower())
-        try:
-            text = (folder / "entry_points.txt").read_text(encoding="utf-8")
-        except OSError:
-            continue
-        if "croco_eval." not in text:
-            continue
-        parser = ConfigParser(delimiters="=", interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment]
-        parser.read_string(text)
-        for kind, entries in found.items():
-            if parser.has_section(group := f"croco_eval.{kind}"):
-                entries += [EntryPoint(k, v.partition("[")[0].strip(), package) for k, v in parser.items(group)]
-    return found
-
-
-def _metadata_folders() -> Iterator[Path]:
-    """The folders with the metadata of installed packages, in the order of the import path."""
-    for place in sys.path:
-        try:
-            yield from sorted(x for x in Path(place).iterdir() if x.suffix in (".dist-info", ".egg-info"))
-        except OSError:
-            continue
-
-
 @cache
 def _entries(kind: str) -> dict[str, EntryPoint]:
     if kind not in KINDS:
         raise ValueError(f"nothing is registered as {kind!r}; the kinds are {', '.join(KINDS)}")
     found: dict[str, EntryPoint] = {}
-    for entry in _installed()[kind]:
+    for entry in entry_points(group=f"croco_eval.{kind}"):
         other = found.get(entry.name)
         if other is not None and other.value != entry.value:
             raise UserError(
@@ -124,7 +68,8 @@ def load(kind: str, name: str) -> Any:
         if missing := missing_extra(error, f"{KINDS[kind]} {name!r}", name):
             raise missing from error
         raise UserError(
-            f"{KINDS[kind]} {name!r} of {found.package} can't be imported ({found.value}): {error}."
+            f"{KINDS[kind]} {name!r} of {found.dist.name if found.dist else 'an unknown package'} can't be imported "
+            f"({found.value}): {error}."
         ) from error
 
 

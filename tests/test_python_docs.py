@@ -64,11 +64,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in of.items()) for group, of in groups.items()]
     (info / "entry_points.txt").write_text("".join(lines), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    for cached in (registry._installed, registry._entries):
-        cached.cache_clear()
+    registry._entries.cache_clear()
     yield
-    for cached in (registry._installed, registry._entries):
-        cached.cache_clear()
+    registry._entries.cache_clear()
 
 
 def test_the_examples_run_one_after_the_other(folder: Path, monkeypatch: pytest.MonkeyPatch):

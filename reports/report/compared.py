@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from ..document.document import Block, Picture, Section, TextTable, section
@@ -24,7 +24,7 @@ def comparisons_section(tables: RunTables) -> Section | None:
     table = only(tables.frames["comparisons.csv"], shown_systems(tables))
     blocks: list[Block] = []
     for (suite, metric), part in table.groupby(["suite", "metric"], sort=False):
-        blocks += _forests(part, str(suite), str(metric), "candidate", "differences")
+        blocks += _differences("differences", part, str(suite), str(metric))
         for (candidate, reference), rows in part.groupby(["candidate", "reference"], sort=False):
             blocks.append(_comparison_table(f"{_of(suite, metric)}: {candidate} against {reference}", rows))
     intro = (
@@ -39,28 +39,34 @@ def _of(suite: object, metric: object) -> str:
     return str(suite) if metric == SCORE else f"{suite}, {metric}"
 
 
-def _forests(part: Frame, suite: str, metric: str, by: str, kind: str) -> Iterator[Picture]:
+def _differences(kind: str, part: Frame, suite: str, metric: str, by: str = "candidate") -> Iterator[Picture]:
+    caption = f"{_of(suite, metric)}: differences with 95% intervals and verdicts"
+    return _pictures("differences_figure", part, (kind, suite, metric), caption, by, by=by)
+
+
+def _pictures(
+    figure: str, part: Frame, names: tuple[str, str, str], caption: str, column: str = "candidate", **settings: str
+) -> Iterator[Picture]:
+    """A figure for every few of the values of a column that have numbers. ``figure``: the function in ``figures`` that
+    draws it, with ``settings``; ``names``: what ``file_name`` makes its files' name of."""
+
     def draw(rows: Frame):
-        from ..figures import differences_figure
+        from .. import figures
 
-        return lambda: differences_figure(rows, by)
+        return lambda: getattr(figures, figure)(rows, **settings)
 
-    part = part[part.groupby(by)["n"].transform("max").gt(0)]
-    names = pages(list(dict.fromkeys(part[by])))
-    for i, page in enumerate(names):
-        name = file_name(kind, suite, metric, i + 1 if len(names) > 1 else None)
-        caption = f"{_of(suite, metric)}: differences with 95% intervals and verdicts{_page(i, names)}"
-        yield Picture(name, caption, draw(part[part[by].isin(page)]))
+    part = part[part.groupby(column)["n"].transform("max").gt(0)]
+    groups = pages(list(dict.fromkeys(part[column])))
+    for i, group in enumerate(groups, 1):
+        several = len(groups) > 1
+        shown = f"{caption} ({i} of {len(groups)})" if several else caption
+        yield Picture(file_name(*names, i if several else None), shown, draw(part[part[column].isin(group)]))
 
 
 def file_name(kind: str, suite: str, metric: str, number_of_page: int | None = None) -> str:
     """Name of a figure's files: ``differences-chat-win_rate-llm-2``."""
     parts = [kind, suite, "" if metric == SCORE else metric.replace("[", "-").replace("]", ""), number_of_page or ""]
     return "-".join(str(x) for x in parts if x)
-
-
-def _page(i: int, names: Sequence[object]) -> str:
-    return f" ({i + 1} of {len(names)})" if len(names) > 1 else ""
 
 
 def _comparison_table(caption: str, rows: Frame) -> TextTable | str:
@@ -94,7 +100,8 @@ def forgetting_section(tables: RunTables) -> Section | None:
     moved = table[table["measure"].isin(TRANSITIONS)]
     blocks: list[Block] = []
     for suite, part in moved.groupby("suite", sort=False):
-        blocks += _transition_pictures(part, str(suite))
+        caption = f"{suite}: items that went from right to wrong, and from wrong to right"
+        blocks += _pictures("forgetting_figure", part, ("forgetting", str(suite), SCORE), caption)
         for (candidate, reference), rows in part.groupby(["candidate", "reference"], sort=False):
             blocks.append(_transition_table(f"{suite}: {candidate} against {reference}", rows))
     for (suite, candidate), rows in table[table["measure"].isin(MEASURES)].groupby(["suite", "candidate"], sort=False):
@@ -110,20 +117,6 @@ def forgetting_section(tables: RunTables) -> Section | None:
         "options gives. Shares of items. Drift is candidate less reference; * where it is significant after correction."
     )
     return section("Forgetting", [intro, *blocks] if blocks else [])
-
-
-def _transition_pictures(part: Frame, suite: str) -> Iterator[Picture]:
-    def draw(rows: Frame):
-        from ..figures import forgetting_figure
-
-        return lambda: forgetting_figure(rows)
-
-    part = part[part.groupby("candidate")["n"].transform("max").gt(0)]
-    names = pages(list(dict.fromkeys(part["candidate"])))
-    for i, page in enumerate(names):
-        name = file_name("forgetting", suite, SCORE, i + 1 if len(names) > 1 else None)
-        caption = f"{suite}: items that went from right to wrong, and from wrong to right{_page(i, names)}"
-        yield Picture(name, caption, draw(part[part["candidate"].isin(page)]))
 
 
 def _transition_table(caption: str, rows: Frame) -> TextTable:
@@ -164,7 +157,7 @@ def policy_section(tables: RunTables) -> Section | None:
         return None
     blocks: list[Block] = []
     for (suite, metric), part in tables.frames["policy.csv"].groupby(["suite", "metric"], sort=False):
-        blocks += _forests(part, str(suite), str(metric), "contrast", "policy")
+        blocks += _differences("policy", part, str(suite), str(metric), "contrast")
         for (contrast, candidate, reference), rows in part.groupby(["contrast", "candidate", "reference"], sort=False):
             blocks.append(
                 _comparison_table(f"{_of(suite, metric)}: {contrast} ({candidate} against {reference})", rows)
@@ -180,7 +173,8 @@ def win_rates_section(tables: RunTables) -> Section | None:
     table = only(tables.frames["win_rates.csv"], shown_systems(tables))
     blocks: list[Block] = []
     for (judge, suite), part in table.groupby(["judge", "suite"], sort=False):
-        blocks += _win_rate_pictures(part, str(suite), str(judge))
+        caption = f"{suite}: win rates by judge {judge}"
+        blocks += _pictures("win_rates_figure", part, ("win-rates", str(suite), str(judge)), caption)
         for candidate, rows in part.groupby("candidate", sort=False):
             blocks.append(
                 _win_rate_table(f"{suite}, judge {judge}: {candidate} over {rows['reference'].iloc[0]}", rows)
@@ -190,21 +184,6 @@ def win_rates_section(tables: RunTables) -> Section | None:
         "estimators that can differ by many points: compare a column with itself) and at equal style."
     )
     return section("Win rates", [intro, *blocks] if blocks else [])
-
-
-def _win_rate_pictures(part: Frame, suite: str, judge: str) -> Iterator[Picture]:
-    def draw(rows: Frame):
-        from ..figures import win_rates_figure
-
-        return lambda: win_rates_figure(rows)
-
-    part = part[part.groupby("candidate")["n"].transform("max").gt(0)]
-    names = pages(list(dict.fromkeys(part["candidate"])))
-    for i, page in enumerate(names):
-        name = file_name("win-rates", suite, judge, i + 1 if len(names) > 1 else None)
-        yield Picture(
-            name, f"{suite}: win rates by judge {judge}{_page(i, names)}", draw(part[part["candidate"].isin(page)])
-        )
 
 
 def _win_rate_table(caption: str, rows: Frame) -> TextTable:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 import pytest
 from croco_eval.harness import registry
 from croco_eval.harness.errors import ModelError, UserError
@@ -12,7 +10,6 @@ REGISTERED = [(kind, name) for kind in registry.KINDS for name in registry.names
 
 
 def clear() -> None:
-    registry._installed.cache_clear()
     registry._entries.cache_clear()
 
 
@@ -103,12 +100,6 @@ def test_unknown_name_of_a_kind_without_members_says_that_there_are_none(monkeyp
 def test_a_kind_that_is_not_in_the_table_is_a_mistake_of_the_program():
     with pytest.raises(ValueError, match="'engines'"):
         registry.names("engines")
-
-
-def test_the_installed_packages_are_read_as_importlib_reads_them():
-    for kind in registry.KINDS:
-        theirs = {x.name: x.value for x in entry_points(group=f"croco_eval.{kind}")}
-        assert {x: registry.find(kind, x).value for x in registry.names(kind)} == theirs
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,7 @@ def test_what_a_third_party_registers_is_called_after_a_judging_with_the_tables_
             found.append(((folder / "scores.csv").exists(), True))
 
     own = registry._entries("after_run")
-    own_load, theirs = registry.load, registry.EntryPoint("export", "their_module:export", "their-package")
+    own_load, theirs = registry.load, registry.EntryPoint("export", "their_module:export", "croco_eval.after_run")
     monkeypatch.setitem(own, "export", theirs)
     monkeypatch.setattr(registry, "load", lambda kind, name: export if name == "export" else own_load(kind, name))
     judge_again(run.path, "facts", [JudgeConfig(name="facts", judge="reference")], Console(quiet=True))
