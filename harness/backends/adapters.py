@@ -166,7 +166,7 @@ def _read_adapter(folder: Path) -> Adapter:
 
 def rule_of(settings: Mapping[str, Any]) -> tuple[Handling, str]:
     """How a config's adapter is handled, and why: the strictest rule that holds for one of its settings."""
-    kind = str(settings.get("peft_type"))
+    kind: str = settings["peft_type"]
     if kind not in KINDS:
         return _REFUSED, f"PEFT here knows no kind {kind!r}"
     task = settings.get("task_type")

@@ -69,9 +69,7 @@ def tokenizer_of(adapter: Adapter, base: Any, rows: int) -> tuple[Any, list[str]
         try:
             own: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
         except Exception as error:  # transformers raises many kinds
-            raise ModelError(
-                f"the tokenizer in adapter {str(folder)!r} can't be loaded: {first_line(error)}."
-            ) from error
+            raise ModelError(f"adapter {str(folder)!r}: its tokenizer can't be loaded: {first_line(error)}.") from error
         own.chat_template = own.chat_template or base.chat_template
     elif any((folder / x).exists() for x in _TEMPLATE_FILES):
         own = copy.deepcopy(base)

@@ -75,7 +75,7 @@ class Drift(TrainerCallback):
 def _require_switchable(settings: dict[str, Any]) -> None:
     handling, why = rule_of(settings)
     if handling != "shared":
-        raise ModelError(f"the drift of a {settings.get('peft_type')} adapter can't be measured: {why}.")
+        raise ModelError(f"the drift of a {settings['peft_type'].value} adapter can't be measured: {why}.")
 
 
 def _encode(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:
