@@ -8,7 +8,7 @@ from typing import Any
 
 from ..store.files import AppendLog
 from .backend import Engine
-from .records import Generation, GenerationRequest, LikelihoodRequest, Response
+from .records import Generation, GenerationRequest, LikelihoodRequest, Response, usable_likelihood
 
 
 class Answerer:
@@ -63,11 +63,14 @@ class Answerer:
 
     def _ask(self, kind: str, requests: Sequence[Any], method: Callable[..., Any]) -> list[Response]:
         keys = [(kind, x.item_id, x.index) for x in requests]
-        answers: list[Response | None] = [_response(self._known[x]) if x in self._known else None for x in keys]
+        answers: list[Response | None] = [
+            _checked(request, _response(self._known[key])) if key in self._known else None
+            for key, request in zip(keys, requests, strict=True)
+        ]
         done = frozenset(i for i, x in enumerate(answers) if x is not None)
         self._on_answers(len(done), len(requests))
         for chunk in method(requests, done) if len(done) < len(requests) else ():
-            new = [(i, _encodable(x)) for i, x in chunk if answers[i] is None]
+            new = [(i, _checked(requests[i], x)) for i, x in chunk if answers[i] is None]
             self._log.append({"kind": kind, "item_id": keys[i][1], "index": keys[i][2], **asdict(x)} for i, x in new)
             for i, x in new:
                 answers[i] = x
@@ -80,6 +83,11 @@ class Answerer:
         for key, request, answer in zip(keys, requests, complete, strict=True):
             self._asked[key] = _generation(request, answer)
         return complete
+
+
+def _checked(request: Any, answer: Response) -> Response:
+    """The answer as it may be kept: a likelihood is a number or there is none, and a text can be encoded."""
+    return usable_likelihood(request, answer) if isinstance(request, LikelihoodRequest) else _encodable(answer)
 
 
 def _encodable(answer: Response) -> Response:

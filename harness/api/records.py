@@ -63,14 +63,31 @@ class GenerationRequest:
 @dataclass(frozen=True)
 class Response:
     """What a system answered to one request: ``logprob`` (natural log, summed over tokens) and ``is_greedy`` for a
-    likelihood; ``text`` and ``finish_reason`` for a generation: ``stop``, ``length``, a server's own word, or, without
-    a text, why there is none."""
+    likelihood, or why there is none in ``finish_reason``; ``text`` and ``finish_reason`` for a generation: ``stop``,
+    ``length``, a server's own word, or, without a text, why there is none."""
 
     text: str | None = None
     finish_reason: str | None = None
     logprob: float | None = None
     is_greedy: bool | None = None
     n_tokens: int = 0
+
+
+NO_CONTINUATION = "the continuation has no tokens of its own"
+"""Why there is no likelihood of an empty text, or of one that a tokenizer joins to the context without a trace."""
+
+
+def usable_likelihood(request: LikelihoodRequest, answer: Response) -> Response:
+    """The answer if it is a likelihood; else one without, whose ``finish_reason`` says why: an empty continuation is as
+    likely as nothing, and what is no finite number is no likelihood."""
+    if not request.continuation.strip() or (answer.logprob is not None and answer.n_tokens == 0):
+        return Response(finish_reason=NO_CONTINUATION)
+    if answer.logprob is None:
+        return Response(finish_reason=answer.finish_reason or "the model gave no likelihood", n_tokens=answer.n_tokens)
+    if not math.isfinite(answer.logprob):
+        reason = f"the model gave no number for a likelihood ({answer.logprob})"
+        return Response(finish_reason=reason, n_tokens=answer.n_tokens)
+    return answer
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,14 @@ class Score:
     unscored: str | None = None
     gold: str | None = None
     predicted: str | None = None
+
+    def __post_init__(self) -> None:
+        """A value is a finite number or there is none, and then a reason."""
+        if self.value is not None and not math.isfinite(self.value):
+            object.__setattr__(self, "unscored", self.unscored or f"the metric gave no finite number ({self.value})")
+            object.__setattr__(self, "value", None)
+        if self.value is None and not self.unscored:
+            object.__setattr__(self, "unscored", "no value and no reason were given")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from ..api.backend import Chunk, Message, ModelSpec
-from ..api.records import GenerationRequest, LikelihoodRequest
-from ..errors import ModelError
+from ..api.records import NO_CONTINUATION, GenerationRequest, LikelihoodRequest, Response, usable_likelihood
+from .adapters import Adapter, local_folder, read_adapter
+from .hf_adapters import attach, check_ends, on_own_copy, tokenizer_of
 from .hf_generate import generate_batch
 from .hf_likelihood import LikelihoodScorer
 from .hf_load import find_window, load_model
@@ -20,20 +21,49 @@ from .text import render_chat
 
 
 class HfBackend:
-    """One base model in memory; its adapters are switched, never merged, so every system sees the same weights."""
+    """One base model in memory; its adapters are switched, never merged, so every system sees the same weights.
+
+    The adapters that are announced are attached before the first answer. One that can't be switched off without a
+    trace (see ``adapters.py``) has a copy of the base for itself, loaded when it is first wanted.
+    """
 
     def __init__(self, spec: ModelSpec, log: Callable[[str], None]) -> None:
         self.spec = spec
         self._log = log
+        self._known: dict[Path, Adapter] = {}
+        for path in spec.adapters:
+            self._adapter(path)
         self._model: Any
         self._model, self.tokenizer = load_model(spec)
-        self._adapters: dict[str, str] = {}
+        self._copies: dict[str, Any] = {}
+        self._tokenizers: dict[Path, Any] = {}
+        self._names: dict[Path, str] = {}
+        for path in spec.adapters:
+            if self._adapter(path).handling == "shared":
+                self._attach(path)
 
     def engine(self, adapter: Path | None) -> HfEngine:
         """The base (None) or one of its adapters. Raises ModelError for an adapter that does not fit the base."""
-        if adapter is not None and str(adapter) not in self._adapters:
-            self._add(adapter)
-        return HfEngine(self, None if adapter is None else self._adapters[str(adapter)])
+        if adapter is None:
+            return HfEngine(self, None, self.tokenizer)
+        if adapter not in self._names:
+            self._attach(adapter)
+        return HfEngine(self, self._names[adapter], self.tokenizer_of(adapter))
+
+    def tokenizer_of(self, adapter: Path) -> Any:
+        """The adapter's own if it brings one that differs from the base's, which is then told; else the base's.
+
+        Raises ModelError for one that can't be used.
+        """
+        if adapter not in self._tokenizers:
+            found = self._adapter(adapter)
+            rows = self._model.get_input_embeddings().weight.shape[0]
+            tokenizer, differences = tokenizer_of(found, self.tokenizer, rows)
+            check_ends(found, self._model.generation_config.eos_token_id, tokenizer)
+            if differences:
+                self.say(f"adapter {str(adapter)!r} brings its own {' and '.join(differences)}, used for it.")
+            self._tokenizers[adapter] = tokenizer
+        return self._tokenizers[adapter]
 
     @contextmanager
     def active(self, adapter: str | None) -> Iterator[Any]:
@@ -41,41 +71,46 @@ class HfBackend:
 
         Raises ModelError, saying what to lower, when memory runs out.
         """
-        switched = hasattr(self._model, "disable_adapter")
-        if adapter is not None:
-            self._model.set_adapter(adapter)
+        model = self._copies.get(adapter or "", self._model)
+        shared = model is self._model and hasattr(model, "disable_adapter")
+        if shared and adapter is not None:
+            model.set_adapter(adapter, inference_mode=True)
         advice = (
-            f"model {self.spec.path!r} ran out of memory on {self._model.device}; "
+            f"model {self.spec.path!r} ran out of memory on {model.device}; "
             f"lower batch_tokens (now {self.spec.batch_tokens})."
         )
         with (
             enough_memory_or(advice),
             torch.inference_mode(),
-            self._model.disable_adapter() if switched and adapter is None else nullcontext(),
+            model.disable_adapter() if shared and adapter is None else nullcontext(),
         ):
-            yield self._model
+            yield model
 
     def say(self, message: str) -> None:
         """Tells the user something about this model."""
         self._log(message)
 
-    def _add(self, adapter: Path) -> None:
-        from peft import PeftModel
+    def _adapter(self, path: Path) -> Adapter:
+        """What the adapter's files say. Raises ModelError for one that can't be used."""
+        if path not in self._known:
+            found = read_adapter(local_folder(path), str(path))
+            found.require_usable(str(path))
+            self._known[path] = found
+        return self._known[path]
 
-        name = f"adapter_{len(self._adapters)}"
-        try:
-            if self._adapters:
-                self._model.load_adapter(str(adapter), adapter_name=name)
-            else:
-                self._model = PeftModel.from_pretrained(self._model, str(adapter), adapter_name=name).eval()
-        except Exception as error:  # peft and torch raise many kinds; each means that this adapter does not fit
-            reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-            raise ModelError(f"adapter {str(adapter)!r} does not fit the base {self.spec.path!r}: {reason}") from error
-        self._adapters[str(adapter)] = name
+    def _attach(self, path: Path) -> None:
+        adapter = self._adapter(path)
+        name = f"adapter_{len(self._names):03d}"
+        if adapter.handling == "shared":
+            self._model = attach(self._model, adapter, name, self.spec.path)
+        else:
+            self._copies[name] = on_own_copy(self.spec, adapter, name)
+        self._names[path] = name
 
     def close(self) -> None:
-        """Frees the model's memory."""
+        """Frees the memory of the model and its copies."""
         self._model = None
+        self._copies.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -83,9 +118,9 @@ class HfBackend:
 class HfEngine:
     """One system on a loaded base."""
 
-    def __init__(self, backend: HfBackend, adapter: str | None) -> None:
+    def __init__(self, backend: HfBackend, adapter: str | None, tokenizer: Any) -> None:
         self._backend, self._adapter = backend, adapter
-        self._tokenizer, self._spec = backend.tokenizer, backend.spec
+        self._tokenizer, self._spec = tokenizer, backend.spec
         with self._active() as model:
             self._max_length = find_window(model, self._tokenizer)
         self._shares_prefixes = self._probe_sharing()
@@ -103,12 +138,19 @@ class HfEngine:
         return render_chat(self._tokenizer, messages, continue_final, self._spec.path)
 
     def loglikelihoods(self, requests: Sequence[LikelihoodRequest], done: frozenset[int]) -> Iterator[Chunk]:
-        """Natural-log likelihood of each continuation, as lm-eval's HFLM computes it; contexts are read once each."""
+        """Natural-log likelihood of each continuation, as lm-eval's HFLM computes it; contexts are read once each.
+        There is none of an empty continuation, and of one that leaves no token after its context."""
+        asked = [i for i, x in enumerate(requests) if x.continuation.strip()]
+        pairs = [(requests[i].context, requests[i].continuation) for i in asked]
         with self._active() as model:
             scorer = LikelihoodScorer(model, self._tokenizer, self._max_length, self._shares_prefixes)
-            for batch in scorer.plan([(x.context, x.continuation) for x in requests], self._spec.batch_tokens):
-                if not done.issuperset(batch.positions):
-                    yield scorer.score(batch)
+            batches = list(scorer.plan(pairs, self._spec.batch_tokens))
+            planned = {asked[x] for batch in batches for x in batch.positions}
+            if left := set(range(len(requests))) - planned - done:
+                yield [(i, Response(finish_reason=NO_CONTINUATION)) for i in sorted(left)]
+            for batch in batches:
+                if not done.issuperset(asked[x] for x in batch.positions):
+                    yield [(asked[i], usable_likelihood(requests[asked[i]], x)) for i, x in scorer.score(batch)]
 
     def generate(self, requests: Sequence[GenerationRequest], done: frozenset[int]) -> Iterator[Chunk]:
         """Continuations in batches of one kind of settings and similar length, longest first."""

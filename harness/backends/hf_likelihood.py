@@ -41,12 +41,15 @@ class LikelihoodScorer:
         self._model, self._tokenizer, self._max_length, self._share = model, tokenizer, max_length, share
 
     def plan(self, pairs: Sequence[tuple[str, str]], batch_tokens: int) -> Iterator[LikelihoodBatch]:
-        """All pairs of (context, continuation) in batches of at most ``batch_tokens`` tokens, longest first.
+        """All pairs of (context, continuation) in batches of at most ``batch_tokens`` tokens, longest first; without
+        those whose continuation has no tokens.
 
         A context with more continuations than fit into a batch is read once for each part of them.
         """
         groups: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
         for position, (context, continuation) in enumerate(encode_pairs(self._tokenizer, pairs, self._max_length)):
+            if not continuation:
+                continue
             key = (*context,) if self._share else (*context, -1 - position)
             groups.setdefault(key, []).append((position, continuation))
         parts = [(key, x) for key, group in groups.items() for x in _parts(group, batch_tokens - len(key))]

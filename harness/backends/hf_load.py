@@ -25,8 +25,11 @@ def pick_device(name: str) -> torch.device:
 
 
 def load_model(spec: ModelSpec, classifier: bool = False) -> tuple[Any, Any]:
-    """Model (in eval mode, on its device) and tokenizer. ``classifier`` loads a sequence classifier, whose head must
-    be there: transformers would make one up.
+    """Model (in eval mode, without gradients, on its device) and tokenizer. ``classifier`` loads a sequence classifier,
+    whose head must be there: transformers would make one up.
+
+    A weight that wants a gradient is multiplied in another order, even where none is computed: a base that PEFT has
+    frozen would give other last bits than one that it hasn't.
 
     ``dtype: auto`` is float32 on a CPU and the model's own type elsewhere. Raises ModelError.
     """
@@ -37,7 +40,7 @@ def load_model(spec: ModelSpec, classifier: bool = False) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(spec.path, revision=spec.revision, padding_side="left")
         model: Any
         model, found = loader.from_pretrained(spec.path, revision=spec.revision, dtype=dtype, output_loading_info=True)
-        model = model.to(device).eval()
+        model = model.to(device).eval().requires_grad_(False)
     except Exception as error:  # transformers raises many kinds; each means that this model can't be had
         raise ModelError(f"model {spec.path!r} can't be loaded: {first_line(error)}.") from error
     if classifier and found["missing_keys"]:

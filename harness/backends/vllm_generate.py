@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..api.backend import Chunk, Message, ModelSpec
-from ..api.records import GenerationRequest, LikelihoodRequest, Response
+from ..api.records import NO_CONTINUATION, GenerationRequest, LikelihoodRequest, Response, usable_likelihood
 from ..errors import ModelError
-from .hf_load import first_line
+from .adapters import Adapter, local_folder, read_adapter
 from .text import encode_pairs, encode_prompt, render_chat, room_for_prompt
 from .vllm_load import explain, load_llm
 
@@ -25,13 +25,19 @@ class VllmBackend:
 
     def __init__(self, spec: ModelSpec, log: Callable[[str], None]) -> None:
         self.spec = spec
-        settings = {"revision": spec.revision, "dtype": spec.dtype, **_lora_settings(spec.adapters), **spec.options}
+        self._log = log
+        self._adapters = [_read_adapter(x) for x in spec.adapters]
+        settings = {"revision": spec.revision, "dtype": spec.dtype, **_lora_settings(self._adapters), **spec.options}
         self.llm: Any = load_llm(spec.path, **settings)
         self.tokenizer: Any = self.llm.get_tokenizer()
 
     def engine(self, adapter: Path | None) -> VllmSystem:
-        """The base (None) or one of the adapters that were announced."""
-        return VllmSystem(self, None if adapter is None else 1 + self.spec.adapters.index(adapter))
+        """The base (None) or one of the adapters that were announced. Raises ModelError for files in an adapter's
+        folder that can't be used."""
+        if adapter is None:
+            return VllmSystem(self, None, self.tokenizer)
+        number = self.spec.adapters.index(adapter)
+        return VllmSystem(self, 1 + number, self._tokenizer_of(self._adapters[number]))
 
     @property
     def max_length(self) -> int:
@@ -55,15 +61,25 @@ class VllmBackend:
             return None
         from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
 
-        return LoRARequest(f"adapter_{number}", number, str(self.spec.adapters[number - 1]))
+        return LoRARequest(f"adapter_{number}", number, str(self._adapters[number - 1].folder))
+
+    def _tokenizer_of(self, adapter: Adapter) -> Any:
+        """The adapter's own if it brings one that differs from the base's, which is then told; else the base's."""
+        from .hf_adapters import check_ends, tokenizer_of
+
+        rows = self.llm.model_config.get_vocab_size()
+        tokenizer, differences = tokenizer_of(adapter, self.tokenizer, rows)
+        check_ends(adapter, self.llm.model_config.try_get_generation_config().get("eos_token_id"), tokenizer)
+        if differences:
+            self._log(f"adapter {str(adapter.folder)!r} brings its own {' and '.join(differences)}, used for it.")
+        return tokenizer
 
 
 class VllmSystem:
     """One system on a loaded base. ``adapter`` counts the announced ones from 1."""
 
-    def __init__(self, backend: VllmBackend, adapter: int | None) -> None:
-        self._backend, self._adapter = backend, adapter
-        self._tokenizer = backend.tokenizer
+    def __init__(self, backend: VllmBackend, adapter: int | None, tokenizer: Any) -> None:
+        self._backend, self._adapter, self._tokenizer = backend, adapter, tokenizer
 
     @property
     def max_length(self) -> int:
@@ -86,12 +102,15 @@ class VllmSystem:
 
         settings = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
         for part in _undone(len(requests), done):
-            pairs = [(requests[x].context, requests[x].continuation) for x in part]
-            encoded = list(encode_pairs(self._tokenizer, pairs, self.max_length - 2))
-            outputs = self._backend.run(
-                [(*head, *tail) for head, tail in encoded], [settings] * len(part), self._adapter
-            )
-            yield [(x, _likelihood(y, tail)) for x, y, (_, tail) in zip(part, outputs, encoded, strict=True)]
+            texts = [(requests[x].context, requests[x].continuation) for x in part]
+            places = [x for x, (_, continuation) in zip(part, texts, strict=True) if continuation.strip()]
+            pairs = [x for x in texts if x[1].strip()]
+            encoded = dict(zip(places, encode_pairs(self._tokenizer, pairs, self.max_length - 2), strict=True))
+            read = {x: (*head, *tail) for x, (head, tail) in encoded.items() if tail}
+            outputs = self._backend.run(list(read.values()), [settings] * len(read), self._adapter) if read else []
+            found = {x: _likelihood(y, encoded[x][1]) for x, y in zip(read, outputs, strict=True)}
+            none = Response(finish_reason=NO_CONTINUATION)
+            yield [(x, usable_likelihood(requests[x], found.get(x, none))) for x in part]
 
     def generate(self, requests: Sequence[GenerationRequest], done: frozenset[int]) -> Iterator[Chunk]:
         """Continuations; a sampled one follows its own seed, but for what vLLM's batches change in the last bits."""
@@ -148,35 +167,29 @@ def _likelihood(output: Any, tail: Sequence[int]) -> Response:
     )
 
 
-def _lora_settings(adapters: Sequence[Path]) -> dict[str, Any]:
-    """What vLLM must know of the adapters before it loads the base. Raises ModelError for one that can't be read.
+def _lora_settings(adapters: Sequence[Adapter]) -> dict[str, Any]:
+    """What vLLM must know of the adapters before it loads the base.
 
     Modules that no adapter touches are left as they are: it takes less memory, and vLLM gives log-probabilities of
     prompts only where the output layer is one of them.
     """
     if not adapters:
         return {}
-    configs = [_read_adapter(x) for x in adapters]
-    largest = max(max([x.r, *x.rank_pattern.values()]) for x in configs)
+    largest = max(x.rank for x in adapters)
     rank = next((x for x in _LORA_RANKS if x >= largest), largest)
-    modules = [x.target_modules for x in configs]
-    named = all(isinstance(x, set | list) for x in modules)
+    modules = [x.settings.get("target_modules") for x in adapters]
+    named = all(isinstance(x, list) for x in modules)
     return {
         "enable_lora": True,
         "max_lora_rank": rank,
         "max_loras": 1,
         "max_cpu_loras": len(adapters),
-        "lora_target_modules": sorted(set().union(*modules)) if named else None,
+        "lora_target_modules": sorted({y for x in modules for y in x or ()}) if named else None,
     }
 
 
-def _read_adapter(adapter: Path) -> Any:
-    from peft import LoraConfig, PeftConfig
-
-    try:
-        config: Any = PeftConfig.from_pretrained(str(adapter))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"adapter {str(adapter)!r} can't be read: {first_line(error)}.") from error
-    if not isinstance(config, LoraConfig):
-        raise ModelError(f"adapter {str(adapter)!r} is of kind {config.peft_type}; vLLM takes LoRA adapters.")
-    return config
+def _read_adapter(path: Path) -> Adapter:
+    """Raises ModelError for an adapter that can't be read or that is not plain LoRA: vLLM knows nothing else."""
+    adapter = read_adapter(local_folder(path), str(path))
+    adapter.require_usable(str(path), "vllm")
+    return adapter

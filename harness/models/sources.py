@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import registry
+from ..backends.adapters import read_adapter
 from ..errors import ModelError, UserError
 from ..store.fingerprint import folder_digest
 
@@ -90,22 +90,19 @@ def _on_hub(name: str, revision: str | None) -> ModelSource:
     return ModelSource(name, name, f"hub:{name}@{commit}", revision)
 
 
-def check_adapter(adapter: ModelSource, base: ModelSource, allow_mismatch: bool) -> None:
-    """Refuses an adapter that says it was trained on another base.
+def check_adapter(adapter: ModelSource, base: ModelSource, allow_mismatch: bool, backend: str = "hf") -> None:
+    """Refuses an adapter of a kind that the backend can't attach, and one that says it was trained on another base.
 
-    Raises ModelError. Shapes that do not fit are found when the weights are loaded, whatever the adapter says.
+    Raises ModelError. Shapes that do not fit are found when the weights are loaded, whatever the adapter says; one on
+    the hub is looked at then.
     """
     if not adapter.is_local:
         return
-    file = Path(adapter.path) / "adapter_config.json"
-    try:
-        trained_on = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except FileNotFoundError:
-        raise ModelError(f"{adapter.name!r} is not an adapter: it holds no adapter_config.json.") from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"adapter {adapter.name!r}: adapter_config.json can't be read: {error}.") from error
+    found = read_adapter(Path(adapter.path), adapter.name)
+    found.require_usable(adapter.name, backend)
+    trained_on = found.settings.get("base_model_name_or_path")
     same = {_short(base.name), _short(base.path)}
-    if trained_on and _short(trained_on) not in same and not allow_mismatch:
+    if trained_on and _short(str(trained_on)) not in same and not allow_mismatch:
         raise ModelError(
             f"adapter {adapter.name!r} was trained on {trained_on!r}, not on {base.name!r}; "
             "name its own base, or set allow_base_mismatch: true for this system if they are the same model."

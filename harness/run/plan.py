@@ -204,7 +204,7 @@ def resolve_system(config: SystemConfig) -> System:
     base = find_model(config.model, config.revision)
     adapter = find_model(config.adapter) if config.adapter else None
     if adapter:
-        check_adapter(adapter, base, config.allow_base_mismatch)
+        check_adapter(adapter, base, config.allow_base_mismatch, config.backend)
     return System(config, base, adapter)
 
 

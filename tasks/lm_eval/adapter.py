@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,7 @@ from typing import Any, cast
 os.environ.setdefault("LMEVAL_LOG_LEVEL", "ERROR")
 
 import lm_eval
+import numpy as np
 from jinja2 import TemplateError
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
@@ -206,7 +208,7 @@ class LmEvalTask:
         forward = ForwardingLM(answerer, ids)
         tasks = {name: _renamed(task, name) for name, task in self._tasks.items()}
         try:
-            with _quiet():
+            with _quiet(), np.errstate(all="ignore"):  # an empty choice has no length to be divided by
                 results: Any = evaluator.evaluate(
                     lm=forward,
                     task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
@@ -225,6 +227,7 @@ class LmEvalTask:
             for x, number in zip(found, self._documents[name], strict=True)
         ]
         scores = [x for name, found in ids.items() for x in self._scores(name, logged[name], found)]
+        scores = [_without_value(x, forward.unscored.get((x.task, x.item_id))) for x in scores]
         return TaskResult(items, scores, self._estimators)
 
     def _ids(self, name: str, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
@@ -285,6 +288,8 @@ class ForwardingLM(LM):
         super().__init__()
         self._answerer = answerer
         self.ids = ids
+        self.unscored: dict[tuple[str, str], str] = {}
+        """(task, item_id) -> why no metric of the item counts: a likelihood that is missing is not a small one."""
 
     @property
     def tokenizer_name(self) -> str:
@@ -295,7 +300,12 @@ class ForwardingLM(LM):
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         asked = [LikelihoodRequest(*self._key(x), *x.args) for x in requests]
-        return [(x.logprob or 0.0, bool(x.is_greedy)) for x in self._answerer.loglikelihoods(asked)]
+        answers = self._answerer.loglikelihoods(asked)
+        for instance, request, answer in zip(requests, asked, answers, strict=True):
+            if answer.logprob is None:
+                reason = answer.finish_reason or "the model gave no likelihood"
+                self.unscored.setdefault((instance.task_name or "", request.item_id), reason)
+        return [(x.logprob if x.logprob is not None else 0.0, bool(x.is_greedy)) for x in answers]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         raise DataError("tasks of output type loglikelihood_rolling (perplexity of whole documents) are not supported.")
@@ -364,6 +374,11 @@ def _settings(task: Any) -> dict[str, Any]:
     return {k: str(v) for k, v in sorted(settings.items()) if k not in _NO_PROMPT}
 
 
+def _without_value(score: Score, reason: str | None) -> Score:
+    """The score, or what stands in its place if there is a ``reason`` why it doesn't count."""
+    return score if reason is None else replace(score, value=None, unscored=reason, gold=None, predicted=None)
+
+
 @dataclass(frozen=True)
 class _Value:
     number: float | None
@@ -385,7 +400,7 @@ def _item_value(raw: Any) -> _Value:
         number = float(raw)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
         number = float("nan")
-    return _Value(number) if number == number else _Value(None, "the metric gave no number")
+    return _Value(number) if math.isfinite(number) else _Value(None, "the metric gave no number")
 
 
 def _reason(error: Exception) -> str:

@@ -58,7 +58,7 @@ class ImplicitScorer:
         self._adapter = find_model(o.adapter) if o.adapter else None
         if self._adapter:
             check_adapter(self._adapter, base, o.allow_base_mismatch)
-        self._tuned = CausalModel(base, o)
+        self._tuned = CausalModel(base, o, [Path(self._adapter.path)] if self._adapter else [])
         self._reference = self._tuned
         if o.reference is not None:
             self._reference = CausalModel(find_model(o.reference, o.reference_revision), o)
@@ -102,8 +102,10 @@ class ImplicitScorer:
         tuned = self._tuned.likelihoods(asked, Path(self._adapter.path) if self._adapter else None)
         reference = self._reference.likelihoods(asked)
         for i, ours, theirs in zip(texts, tuned, reference, strict=True):
-            if ours is None or theirs is None or ours.logprob is None or theirs.logprob is None:
+            if ours is None or theirs is None:
                 outcomes[i] = (None, TOO_LONG)
+            elif ours.logprob is None or theirs.logprob is None:
+                outcomes[i] = (None, ours.finish_reason or theirs.finish_reason)
             else:
                 outcomes[i] = (self._options.beta * (ours.logprob - theirs.logprob), None)
         return outcomes

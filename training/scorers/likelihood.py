@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ...harness.api.backend import Engine, ModelSpec
-from ...harness.api.records import LikelihoodRequest, Response
+from ...harness.api.records import NO_CONTINUATION, LikelihoodRequest, Response
 from ...harness.backends.text import encode_pairs, render_chat
 from ...harness.config.strict import Strict
 from ...harness.errors import ModelError
@@ -35,21 +35,24 @@ class CausalOptions(Strict):
 
 
 class CausalModel:
-    """A causal language model that is loaded when the first text comes, with the adapters that are asked for."""
+    """A causal language model that is loaded when the first text comes, with the adapters that will be asked for."""
 
-    def __init__(self, source: ModelSource, options: CausalOptions) -> None:
+    def __init__(self, source: ModelSource, options: CausalOptions, adapters: Sequence[Path] = ()) -> None:
         self.source = source
-        self._spec = ModelSpec(source.path, source.revision, options.dtype, options.device, options.batch_tokens)
+        o = options
+        self._spec = ModelSpec(source.path, source.revision, o.dtype, o.device, o.batch_tokens, tuple(adapters))
         self._engines: dict[Path | None, Engine] = {}
 
     def likelihoods(self, texts: Sequence[Text], adapter: Path | None = None) -> list[Response | None]:
         """Natural-log likelihood of each continuation after its context; None where the two together are longer than
-        the model's window. Raises ModelError."""
+        the model's window. One that can't be had (NaN, no tokens) has ``logprob`` None. Raises ModelError."""
         engine = self._engine(adapter)
-        encoded = encode_pairs(self._backend.tokenizer, texts, 1 << 30)
-        fitting = [i for i, (head, tail) in enumerate(encoded) if len(head) + len(tail) <= engine.max_length]
+        spoken = [i for i, (_, continuation) in enumerate(texts) if continuation.strip()]
+        encoded = zip(spoken, encode_pairs(self._backend.tokenizer, [texts[i] for i in spoken], 1 << 30), strict=True)
+        fitting = [i for i, (head, tail) in encoded if len(head) + len(tail) <= engine.max_length]
         requests = [LikelihoodRequest(str(i), 0, *texts[i]) for i in fitting]
-        found: list[Response | None] = [None] * len(texts)
+        empty = Response(finish_reason=NO_CONTINUATION)
+        found: list[Response | None] = [None if continuation.strip() else empty for _, continuation in texts]
         for chunk in engine.loglikelihoods(requests, frozenset()):
             for place, response in chunk:
                 found[fitting[place]] = response
@@ -99,6 +102,11 @@ class CausalModel:
 
     def _engine(self, adapter: Path | None) -> Engine:
         if adapter not in self._engines:
+            if adapter and self._backend.tokenizer_of(adapter) is not self._backend.tokenizer:
+                raise ModelError(
+                    f"adapter {str(adapter)!r} brings a tokenizer or a chat template that differs from its base's, so "
+                    "the two would not read the same text; remove these files from its folder."
+                )
             self._engines[adapter] = self._backend.engine(adapter)
         return self._engines[adapter]
 

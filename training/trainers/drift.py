@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from ...harness.backends.adapters import rule_of
+from ...harness.errors import ModelError
+
 _BATCH = 8
 _EVERY = 5
 
@@ -41,7 +44,10 @@ class Drift(TrainerCallback):
 
     @torch.no_grad()
     def measure(self, model: Any) -> float:
-        """The divergence of a PEFT model from its base, nats per token."""
+        """The divergence of a PEFT model from its base, nats per token. Raises ModelError for an adapter that leaves a
+        trace in the base when it is switched off."""
+        for config in model.peft_config.values():
+            _require_switchable(config.to_dict())
         was_training = model.training
         model.eval()
         total, tokens = 0.0, 0
@@ -64,6 +70,12 @@ class Drift(TrainerCallback):
         places = torch.arange(1, width, device=device)
         begins = torch.tensor([[begin] for _, begin in rows], device=device)
         return ids, mask, (places >= begins) & (mask[:, 1:] == 1)
+
+
+def _require_switchable(settings: dict[str, Any]) -> None:
+    handling, why = rule_of(settings)
+    if handling != "shared":
+        raise ModelError(f"the drift of a {settings['peft_type'].value} adapter can't be measured: {why}.")
 
 
 def _encode(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from croco_eval.training.records import Candidate, Prompt, Reward
 from croco_eval.training.scorers.base import Outcome, Rated, Scorer, make_scorer
 from croco_eval.training.stages.folder import Stage
 from croco_eval.training.stages.score import score
+from helpers.adapters import save_adapter
 from helpers.reward_models import save_reward_model
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -92,6 +94,20 @@ def test_implicit_reward_is_the_log_ratio_of_the_whole_turn(plain: Plain, tuned:
             turn = chat(x.prompt.prompt), f"{x.candidate.answer}<|end|>"
             assert reward == pytest.approx(0.2 * (tuned.logprob(*turn)[0] - plain.logprob(*turn)[0]), abs=2e-4)
     assert sum(x is not None for x, _ in found) == 5
+
+
+def test_the_reference_of_an_adapter_that_changes_its_base_is_the_base_itself(tmp_path: Path, nano: Path, plain: Plain):
+    adapter = save_adapter(tmp_path / "pissa", nano, init_lora_weights="pissa")
+    found = outcomes(make("implicit", model="croco-nano", adapter=str(adapter)), [ROWS[0]])
+    turn, tuned = (chat(ROWS[0].prompt.prompt), f"{ROWS[0].candidate.answer}<|end|>"), Plain(nano, adapter)
+    assert found[0][0] == pytest.approx(0.1 * (tuned.logprob(*turn)[0] - plain.logprob(*turn)[0]), abs=2e-4)
+
+
+def test_an_adapter_with_its_own_template_does_not_read_the_same_text(tmp_path: Path, nano_sft: Path):
+    shutil.copytree(nano_sft, tmp_path / "tuned")
+    (tmp_path / "tuned" / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    with pytest.raises(ModelError, match="would not read the same text"):
+        outcomes(make("implicit", model="croco-nano", adapter=str(tmp_path / "tuned")), [ROWS[0]])
 
 
 def test_an_answer_that_was_cut_off_has_no_end_of_turn(plain: Plain, tuned: Plain):
