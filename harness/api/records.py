@@ -61,18 +61,19 @@ class GenerationRequest:
 class Response:
     """What a system answered to one request: ``logprob`` (natural log, summed over tokens) and ``is_greedy`` for a
     likelihood; ``text`` and ``finish_reason`` for a generation: ``stop``, ``length``, a server's own word, or, without
-    a text, why there is none."""
+    a text, why there is none. ``n_cut``: tokens of the prompt that the model did not see, because it was too long."""
 
     text: str | None = None
     finish_reason: str | None = None
     logprob: float | None = None
     is_greedy: bool | None = None
     n_tokens: int = 0
+    n_cut: int = 0
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A system's answer to one request of an item, as it is stored."""
+    """A system's answer to one request of an item, as it is stored; ``n_cut`` as in ``Response``."""
 
     item_id: str
     index: int
@@ -83,6 +84,7 @@ class Generation:
     logprob: float | None
     is_greedy: bool | None
     n_tokens: int
+    n_cut: int = 0
 
 
 @dataclass(frozen=True)

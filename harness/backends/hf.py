@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from ..api.backend import Chunk, Message, ModelSpec
 from ..api.records import GenerationRequest, LikelihoodRequest
 from ..errors import ModelError
+from ..text.encoding import RenderedChat, encode, readable
 from .hf_generate import generate_batch
 from .hf_likelihood import LikelihoodScorer
 from .hf_load import find_window, load_model
@@ -98,7 +100,7 @@ class HfEngine:
     def max_length(self) -> int:
         return self._max_length
 
-    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
+    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> RenderedChat:
         """Messages by the model's chat template. Raises ModelError if it has none or the template fails."""
         return render_chat(self._tokenizer, messages, continue_final, self._spec.path)
 
@@ -108,7 +110,7 @@ class HfEngine:
             scorer = LikelihoodScorer(model, self._tokenizer, self._max_length, self._shares_prefixes)
             for batch in scorer.plan([(x.context, x.continuation) for x in requests], self._spec.batch_tokens):
                 if not done.issuperset(batch.positions):
-                    yield scorer.score(batch)
+                    yield [(x, replace(y, n_cut=scorer.n_cut.get(x, 0))) for x, y in scorer.score(batch)]
 
     def generate(self, requests: Sequence[GenerationRequest], done: frozenset[int]) -> Iterator[Chunk]:
         """Continuations in batches of one kind of settings and similar length, longest first."""
@@ -120,8 +122,10 @@ class HfEngine:
             yield list(zip(positions, answers, strict=True))
 
     def _generation_batches(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:
-        lengths = [len(x) for x in self._tokenizer([x.prompt for x in requests])["input_ids"]] if requests else []
-        order = sorted(range(len(requests)), key=lambda x: (_settings(requests[x]), -lengths[x], requests[x].prompt, x))
+        lengths = [len(encode(self._tokenizer, x.prompt)) for x in requests]
+        order = sorted(
+            range(len(requests)), key=lambda x: (_settings(requests[x]), -lengths[x], readable(requests[x].prompt), x)
+        )
         batch: list[int] = []
         for position in order:
             if batch:

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -26,12 +26,13 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Kind
 
-from ...harness.api.answerer import Answerer
-from ...harness.api.records import GenerationRequest, Item, LikelihoodRequest, MetricKind, Score
+from ...harness.api.answerer import PROMPT_TOO_LONG, Answerer
+from ...harness.api.records import GenerationRequest, Item, LikelihoodRequest, MetricKind, Response, Score
 from ...harness.api.suite import TaskResult
 from ...harness.errors import DataError, UserError
 from ...harness.registry import did_you_mean
 from ...harness.store.fingerprint import digest
+from ...harness.text.encoding import BEGINS, RenderedChat
 from ..draw import draw
 
 _DEFAULT_NEW_TOKENS = 256
@@ -225,6 +226,12 @@ class LmEvalTask:
             for x, number in zip(found, self._documents[name], strict=True)
         ]
         scores = [x for name, found in ids.items() for x in self._scores(name, logged[name], found)]
+        scores = [
+            replace(x, value=None, unscored=forward.refused[x.item_id], gold=None, predicted=None)
+            if x.item_id in forward.refused
+            else x
+            for x in scores
+        ]
         return TaskResult(items, scores, self._estimators)
 
     def _ids(self, name: str, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
@@ -285,6 +292,8 @@ class ForwardingLM(LM):
         super().__init__()
         self._answerer = answerer
         self.ids = ids
+        self.refused: dict[str, str] = {}
+        """Item -> why the system was not asked."""
 
     @property
     def tokenizer_name(self) -> str:
@@ -294,8 +303,13 @@ class ForwardingLM(LM):
         return self._answerer.chat(chat_history, continue_final=not add_generation_prompt)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        asked = [LikelihoodRequest(*self._key(x), *x.args) for x in requests]
-        return [(x.logprob or 0.0, bool(x.is_greedy)) for x in self._answerer.loglikelihoods(asked)]
+        pairs = zip(requests, [cast(tuple[str, str], x.args) for x in requests], strict=True)
+        asked = [
+            LikelihoodRequest(*self._key(x), self._prompt(c), y) for x, (c, y) in zip(requests, pairs, strict=True)
+        ]
+        answers = self._answerer.loglikelihoods(asked)
+        self._note_refused(asked, answers)
+        return [(x.logprob or 0.0, bool(x.is_greedy)) for x in answers]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         raise DataError("tasks of output type loglikelihood_rolling (perplexity of whole documents) are not supported.")
@@ -303,11 +317,22 @@ class ForwardingLM(LM):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         asked = [self._generation(x) for x in requests]
         answers = self._answerer.generate(asked)
-        if missing := [x.finish_reason for x in answers if x.text is None]:
+        self._note_refused(asked, answers)
+        unanswered = [x for y, x in zip(asked, answers, strict=True) if y.item_id not in self.refused]
+        if missing := [x.finish_reason for x in unanswered if x.text is None]:
             raise DataError(
                 f"{len(missing)} of {len(answers)} requests have no answer ({missing[0]}), so the task can't be scored."
             )
         return [x.text or "" for x in answers]
+
+    def _note_refused(self, asked: Sequence[Any], answers: Sequence[Response]) -> None:
+        for request, answer in zip(asked, answers, strict=True):
+            if answer.finish_reason and answer.finish_reason.startswith(PROMPT_TOO_LONG):
+                self.refused[request.item_id] = answer.finish_reason
+
+    def _prompt(self, text: str) -> str:
+        """A prompt as lm-eval made it; one that it made of a rendered chat is still one."""
+        return RenderedChat(text) if self._answerer.chat_template and BEGINS in text else text
 
     def _key(self, instance: Instance) -> tuple[str, int]:
         return self.ids[instance.task_name or ""][instance.doc_id or 0][0], instance.idx
@@ -322,7 +347,7 @@ class ForwardingLM(LM):
         return GenerationRequest(
             item_id=item_id,
             index=index,
-            prompt=prompt,
+            prompt=self._prompt(prompt),
             max_new_tokens=min(allowed, self._answerer.max_length // 2),
             temperature=float(settings.get("temperature") or 1.0) if sampled else 0.0,
             top_p=float(settings.get("top_p", 1.0)),

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from ...harness.text.encoding import common_length, encode, render
+
 _BATCH = 8
 _EVERY = 5
 
@@ -69,7 +71,5 @@ class Drift(TrainerCallback):
 def _encode(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:
     """Tokens of a conversation and the place of the answer's first one."""
     asked = [{"role": "user", "content": prompt}]
-    head = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
-    whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": answer}], tokenize=False)
-    begin = len(tokenizer(head, add_special_tokens=False)["input_ids"])
-    return tokenizer(whole, add_special_tokens=False)["input_ids"], begin
+    whole = encode(tokenizer, render(tokenizer, [*asked, {"role": "assistant", "content": answer}], ask=False))
+    return whole, common_length(encode(tokenizer, render(tokenizer, asked)), whole)
