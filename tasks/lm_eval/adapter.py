@@ -303,9 +303,10 @@ class ForwardingLM(LM):
         return self._answerer.chat(chat_history, continue_final=not add_generation_prompt)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        pairs = zip(requests, [cast(tuple[str, str], x.args) for x in requests], strict=True)
+        pairs = [cast(tuple[str, str], x.args) for x in requests]
         asked = [
-            LikelihoodRequest(*self._key(x), self._prompt(c), y) for x, (c, y) in zip(requests, pairs, strict=True)
+            LikelihoodRequest(*self._key(x), self._prompt(context), continuation)
+            for x, (context, continuation) in zip(requests, pairs, strict=True)
         ]
         answers = self._answerer.loglikelihoods(asked)
         self._note_refused(asked, answers)
