@@ -10,7 +10,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 
 class ScriptedModel(LlamaForCausalLM):
-    """Gives the tokens of ``script`` after a prompt of ``width`` (at least 2) tokens, and then the end of the turn for ever."""
+    """Gives the tokens of ``script`` after a prompt of ``width`` tokens, two or more, and then ends the turn."""
 
     def __init__(self, tokenizer: Any, script: list[int], width: int) -> None:
         size = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}

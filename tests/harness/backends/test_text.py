@@ -47,10 +47,11 @@ def test_a_text_that_is_too_long_keeps_bos(adds: str):
     front = [tokenizer.bos_token_id] if adds in ("front", "both") else []
     assert found == [*front, *whole[len(whole) - 50 + len(front) :]]
     assert n_cut == len(whole) - 50
-    ((head, tail, cut),) = fit_pairs(tokenizer, [(LONG, " Oslo")], 50)
+    context = LONG.rstrip()
+    ((head, tail, cut),) = fit_pairs(tokenizer, [(context, " Oslo")], 50)
     assert len(head) + len(tail) == 51
     assert list(head[: len(front)]) == front
-    assert cut == len(whole) + len(tail) - 51
+    assert cut == len(encode(tokenizer, context)) + len(tail) - 51
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_what_was_cut_is_in_the_record_and_may_be_refused(backend: HfBackend, tm
     n_cut = len(encode(backend.tokenizer, long)) - (1024 - 8)
     assert [x.n_cut for x in made] == [n_cut, 0]
     likely = answerer.loglikelihoods([LikelihoodRequest("2", 0, x, " a") for x in (long,)])
-    assert likely[0].n_cut == len(encode(backend.tokenizer, long)) - 1023
+    assert likely[0].n_cut == len(encode(backend.tokenizer, long)) - 1024
     stored = {x.item_id: x for x in answerer.generations}
     assert {k: x.n_cut for k, x in stored.items()} == {"0": n_cut, "1": 0, "2": likely[0].n_cut}
     assert stored["0"].prompt.startswith("<|user|>Monday")
@@ -139,14 +140,14 @@ def generated(
 
 
 def test_generation_ends_at_a_stop_string_and_not_within_reasoning():
-    text = "<think>a\n\nb</think>\n\nOslo is it.\n\nThe week begins on Monday and ends"
+    text = "<think>a||b</think> Oslo is it.||The week begins on Monday and ends"
     for kind in ("bytes", "unigram, first"):
-        answer, steps = generated(kind, text, ("\n\n", "nothing"), n=120)
+        answer, steps = generated(kind, text, ("||", "nothing"), n=120)
         assert answer.finish_reason == "stop"
-        assert (answer.text or "").replace("\n", "") == "<think>ab</think>Oslo is it."
+        assert answer.text == "<think>a||b</think> Oslo is it."
         assert answer.n_tokens == steps, "the model stops as soon as the string is there"
         assert steps < len(said(make_tokenizer(kind), text))
-    cut, steps = generated("bytes", text, ("\n\n",), n=8)
+    cut, steps = generated("bytes", text, ("||",), n=8)
     assert (cut.finish_reason, cut.n_tokens, steps) == ("length", 8, 8)
 
 
