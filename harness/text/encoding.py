@@ -224,7 +224,7 @@ class Codec:
     def _holds_no_more_than(self, wanted: Iterable[int | None], ids: Iterable[int]) -> bool:
         """Whether the special tokens among ``ids`` are some of ``wanted``, in their order."""
         rest = iter(wanted)
-        return all(x in rest for x in ids if x in self._telling)
+        return all(x in rest for x in [x for x in ids if x in self._telling])
 
     def _written(self) -> str:
         """The chat template, and what it makes of a few messages."""
