@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 from ..store.files import AppendLog
+from ..text.encoding import readable
 from .backend import Engine
 from .records import Generation, GenerationRequest, LikelihoodRequest, Response, usable_likelihood
+
+PROMPT_TOO_LONG = "the prompt is longer than the model's window"
+"""How ``Response.finish_reason`` begins where a prompt was refused because it would have been cut."""
 
 
 class Answerer:
     """Puts a task's requests to a system, and records every answer before it counts.
 
-    Answers recorded earlier are not asked for again.
+    Answers recorded earlier are not asked for again. ``truncate``: with ``refuse`` a prompt that had to be cut has no
+    answer.
     """
 
     def __init__(
@@ -24,7 +29,9 @@ class Answerer:
         chat_template: bool,
         generation: dict[str, Any],
         on_answers: Callable[[int, int], None],
+        truncate: Literal["cut", "refuse"] = "cut",
     ) -> None:
+        self._refuses = truncate == "refuse"
         self._engine, self._log, self._on_answers = engine, log, on_answers
         self.chat_template = chat_template
         self.generation = generation
@@ -61,6 +68,21 @@ class Answerer:
         """Every answer given in this cell, for the record."""
         return list(self._asked.values())
 
+    @property
+    def cut(self) -> str | None:
+        """What was cut off, in words; None if every prompt did fit."""
+        cut = [x.n_cut for x in self._asked.values() if x.n_cut]
+        if not cut:
+            return None
+        done = "refused" if self._refuses else f"cut by {sum(cut):,} tokens in all"
+        return f"{len(cut):,} of {len(self._asked):,} prompts are longer than the model's window and were {done}"
+
+    def _kept(self, answer: Response) -> Response:
+        """The answer as it is recorded."""
+        if answer.n_cut and self._refuses:
+            return Response(finish_reason=f"{PROMPT_TOO_LONG} by {answer.n_cut:,} tokens", n_cut=answer.n_cut)
+        return _encodable(answer)
+
     def _ask(self, kind: str, requests: Sequence[Any], method: Callable[..., Any]) -> list[Response]:
         keys = [(kind, x.item_id, x.index) for x in requests]
         answers: list[Response | None] = [
@@ -70,7 +92,7 @@ class Answerer:
         done = frozenset(i for i, x in enumerate(answers) if x is not None)
         self._on_answers(len(done), len(requests))
         for chunk in method(requests, done) if len(done) < len(requests) else ():
-            new = [(i, _checked(requests[i], x)) for i, x in chunk if answers[i] is None]
+            new = [(i, _checked(requests[i], self._kept(x))) for i, x in chunk if answers[i] is None]
             self._log.append({"kind": kind, "item_id": keys[i][1], "index": keys[i][2], **asdict(x)} for i, x in new)
             for i, x in new:
                 answers[i] = x
@@ -110,7 +132,7 @@ def _generation(request: Any, answer: Response) -> Generation:
     return Generation(
         item_id=request.item_id,
         index=request.index,
-        prompt=request.context if is_likelihood else request.prompt,
-        continuation=request.continuation if is_likelihood else None,
+        prompt=readable(request.context if is_likelihood else request.prompt),
+        continuation=readable(request.continuation) if is_likelihood else None,
         **asdict(answer),
     )

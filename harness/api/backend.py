@@ -55,8 +55,9 @@ class Engine(Protocol):
     def tokenizer_name(self) -> str: ...
 
     def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
-        """Messages as a prompt for ``generate``: text, by the model's chat template; or, where a server applies its own
-        template, the conversation itself as JSON. ``continue_final``: the last message is an answer to go on with.
+        """Messages as a prompt for ``generate``: a ``RenderedChat``, by the model's chat template, which is encoded as
+        it is, while other prompts are plain text; or, where a server applies its own template, the conversation itself
+        as JSON. ``continue_final``: the last message is an answer to go on with.
 
         Raises ModelError if the model has no template, or it fails.
         """

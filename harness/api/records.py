@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
@@ -64,13 +64,15 @@ class GenerationRequest:
 class Response:
     """What a system answered to one request: ``logprob`` (natural log, summed over tokens) and ``is_greedy`` for a
     likelihood, or why there is none in ``finish_reason``; ``text`` and ``finish_reason`` for a generation: ``stop``,
-    ``length``, a server's own word, or, without a text, why there is none."""
+    ``length``, a server's own word, or, without a text, why there is none. ``n_cut``: tokens of the prompt that the
+    model did not see, because it was too long."""
 
     text: str | None = None
     finish_reason: str | None = None
     logprob: float | None = None
     is_greedy: bool | None = None
     n_tokens: int = 0
+    n_cut: int = 0
 
 
 NO_CONTINUATION = "the continuation has no tokens of its own"
@@ -81,18 +83,18 @@ def usable_likelihood(request: LikelihoodRequest, answer: Response) -> Response:
     """The answer if it is a likelihood; else one without, whose ``finish_reason`` says why: an empty continuation is as
     likely as nothing, and what is no finite number is no likelihood."""
     if not request.continuation.strip() or (answer.logprob is not None and answer.n_tokens == 0):
-        return Response(finish_reason=NO_CONTINUATION)
+        return Response(finish_reason=NO_CONTINUATION, n_cut=answer.n_cut)
     if answer.logprob is None:
-        return Response(finish_reason=answer.finish_reason or "the model gave no likelihood", n_tokens=answer.n_tokens)
+        return replace(answer, finish_reason=answer.finish_reason or "the model gave no likelihood", is_greedy=None)
     if not math.isfinite(answer.logprob):
         reason = f"the model gave no number for a likelihood ({answer.logprob})"
-        return Response(finish_reason=reason, n_tokens=answer.n_tokens)
+        return replace(answer, finish_reason=reason, logprob=None, is_greedy=None)
     return answer
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A system's answer to one request of an item, as it is stored."""
+    """A system's answer to one request of an item, as it is stored; ``n_cut`` as in ``Response``."""
 
     item_id: str
     index: int
@@ -103,6 +105,7 @@ class Generation:
     logprob: float | None
     is_greedy: bool | None
     n_tokens: int
+    n_cut: int = 0
 
 
 @dataclass(frozen=True)

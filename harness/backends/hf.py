@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from ..api.backend import Chunk, Message, ModelSpec
 from ..api.records import NO_CONTINUATION, GenerationRequest, LikelihoodRequest, Response, usable_likelihood
+from ..text.encoding import RenderedChat, encode, readable
 from .adapters import Adapter, local_folder, read_adapter
 from .hf_adapters import attach, check_ends, on_own_copy, tokenizer_of
 from .hf_generate import generate_batch
@@ -133,7 +135,7 @@ class HfEngine:
     def max_length(self) -> int:
         return self._max_length
 
-    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
+    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> RenderedChat:
         """Messages by the model's chat template. Raises ModelError if it has none or the template fails."""
         return render_chat(self._tokenizer, messages, continue_final, self._spec.path)
 
@@ -150,7 +152,8 @@ class HfEngine:
                 yield [(i, Response(finish_reason=NO_CONTINUATION)) for i in sorted(left)]
             for batch in batches:
                 if not done.issuperset(asked[x] for x in batch.positions):
-                    yield [(asked[i], usable_likelihood(requests[asked[i]], x)) for i, x in scorer.score(batch)]
+                    found = [(x, replace(y, n_cut=scorer.n_cut.get(x, 0))) for x, y in scorer.score(batch)]
+                    yield [(asked[x], usable_likelihood(requests[asked[x]], y)) for x, y in found]
 
     def generate(self, requests: Sequence[GenerationRequest], done: frozenset[int]) -> Iterator[Chunk]:
         """Continuations in batches of one kind of settings and similar length, longest first."""
@@ -162,8 +165,10 @@ class HfEngine:
             yield list(zip(positions, answers, strict=True))
 
     def _generation_batches(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:
-        lengths = [len(x) for x in self._tokenizer([x.prompt for x in requests])["input_ids"]] if requests else []
-        order = sorted(range(len(requests)), key=lambda x: (_settings(requests[x]), -lengths[x], requests[x].prompt, x))
+        lengths = [len(encode(self._tokenizer, x.prompt)) for x in requests]
+        order = sorted(
+            range(len(requests)), key=lambda x: (_settings(requests[x]), -lengths[x], readable(requests[x].prompt), x)
+        )
         batch: list[int] = []
         for position in order:
             if batch:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from ..api.records import GenerationRequest, Response
-from .text import encode_prompt, room_for_prompt
+from ..text.answers import opens_reasoning
+from ..text.encoding import encode, readable
+from .text import cut_to, read_answer, room_for_prompt, stop_place
 
 _STRETCH = 16
 """Steps between two looks at which rows have ended."""
@@ -20,16 +22,20 @@ _STRETCH = 16
 def generate_batch(
     model: Any, tokenizer: Any, requests: Sequence[GenerationRequest], max_length: int
 ) -> list[Response]:
-    """Answers to requests of one kind of settings, in one call. A prompt that leaves no room loses its beginning.
+    """Answers to requests of one kind of settings, in one call. A prompt that is too long is cut, as ``cut_to`` says.
 
     Raises ModelError if ``max_new_tokens`` alone fills the model's window.
     """
     first = requests[0]
     room = room_for_prompt(first.max_new_tokens, max_length)
-    inputs = _encode(tokenizer, [x.prompt for x in requests], room, model.device)
+    prompts = [cut_to(tokenizer, x.prompt, encode(tokenizer, x.prompt), room) for x in requests]
+    inputs = _padded(tokenizer, [ids for ids, _ in prompts], model.device)
     ends = _end_ids(model, tokenizer)
     new = _decode(model, tokenizer, requests, inputs["input_ids"], inputs["attention_mask"], ends)
-    return [_read(ids, tokenizer, ends, first) for ids in new]
+    return [
+        _read(ids, tokenizer, ends, request, n_cut)
+        for ids, request, (_, n_cut) in zip(new, requests, prompts, strict=True)
+    ]
 
 
 def _decode(
@@ -52,15 +58,14 @@ def _decode(
             past_key_values=cache,
             generation_config=_settings(model, tokenizer, first, min(left, _STRETCH)),
             logits_processor=LogitsProcessorList([SeededSampling(here, width)] if first.temperature else []),
-            tokenizer=tokenizer,
+            stopping_criteria=StoppingCriteriaList([StopStrings(here, tokenizer, width)] if first.stop else []),
         )
         stretch, ids = output.sequences[:, ids.shape[1] :], output.sequences
         for row, tokens in zip(rows.tolist(), stretch.tolist(), strict=True):
             found[row] += tokens
         done = torch.isin(stretch, is_end).any(1)
         if first.stop:
-            texts = [tokenizer.decode(found[x], skip_special_tokens=True) for x in rows.tolist()]
-            done |= torch.tensor([any(s in x for s in first.stop) for x in texts], device=ids.device)
+            done |= StopStrings(here, tokenizer, width).ended(ids)
         if stretch.shape[1] == left or done.all():
             break
         going_on = torch.nonzero(~done).flatten()
@@ -81,8 +86,7 @@ def _rows_of(cache: Any, rows: torch.Tensor) -> Any:
     return cache
 
 
-def _encode(tokenizer: Any, prompts: list[str], room: int, device: torch.device) -> dict[str, torch.Tensor]:
-    ids = [encode_prompt(tokenizer, x, room) for x in prompts]
+def _padded(tokenizer: Any, ids: list[list[int]], device: torch.device) -> dict[str, torch.Tensor]:
     padded = tokenizer.pad({"input_ids": ids}, padding=True, padding_side="left", return_tensors="pt")
     return {"input_ids": padded["input_ids"].to(device), "attention_mask": padded["attention_mask"].to(device)}
 
@@ -102,21 +106,48 @@ def _settings(model: Any, tokenizer: Any, request: GenerationRequest, new_tokens
         repetition_penalty=request.repetition_penalty,
         eos_token_id=_end_ids(model, tokenizer),
         pad_token_id=tokenizer.pad_token_id,
-        stop_strings=list(request.stop) or None,
         return_dict_in_generate=True,
     )
 
 
-def _read(ids: list[int], tokenizer: Any, ends: list[int], request: GenerationRequest) -> Response:
+def _read(ids: list[int], tokenizer: Any, ends: list[int], request: GenerationRequest, n_cut: int) -> Response:
     end = next((i for i, x in enumerate(ids) if x in ends), len(ids))
-    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
-    cuts = [x for x in (text.find(s) for s in request.stop) if x >= 0]
-    stopped = bool(cuts) or end < len(ids) or end < request.max_new_tokens
-    return Response(
-        text=text[: min(cuts)] if cuts else text,
-        finish_reason="stop" if stopped else "length",
-        n_tokens=min(end + 1, len(ids)),
-    )
+    read = read_answer(tokenizer, ids[: end + 1], request.stop, _begun(request))
+    if not read.stopped:
+        read = read_answer(tokenizer, ids[:end], (), False)
+    stopped = read.stopped or end < len(ids) or end < request.max_new_tokens
+    n_tokens = read.n_tokens if read.stopped else min(end + 1, len(ids))
+    return Response(text=read.text, finish_reason="stop" if stopped else "length", n_tokens=n_tokens, n_cut=n_cut)
+
+
+def _begun(request: GenerationRequest) -> bool:
+    return opens_reasoning(readable(request.prompt))
+
+
+class StopStrings(StoppingCriteria):
+    """Ends the rows in which a stop string stands after the reasoning, in the text as the model wrote it."""
+
+    def __init__(self, requests: Sequence[GenerationRequest], tokenizer: Any, prompt_width: int) -> None:
+        self._tokenizer, self._width = tokenizer, prompt_width
+        self._stop = requests[0].stop
+        self._begun = [_begun(x) for x in requests]
+        self._span = max(len(x.encode()) for x in self._stop) + 4
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> Any:
+        recent = self._tokenizer.batch_decode(input_ids[:, max(self._width, input_ids.shape[1] - self._span) :])
+        likely = [i for i, x in enumerate(recent) if any(s in x for s in self._stop)]
+        return self._found(input_ids, likely)
+
+    def ended(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Whether each row has ended, wherever in it the stop string stands."""
+        return self._found(input_ids, range(len(input_ids)))
+
+    def _found(self, input_ids: torch.Tensor, rows: Iterable[int]) -> torch.Tensor:
+        done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        for i in rows:
+            new = input_ids[i, self._width :].tolist()
+            done[i] = stop_place(self._tokenizer, new, self._stop, self._begun[i]) is not None
+        return done
 
 
 class SeededSampling(LogitsProcessor):

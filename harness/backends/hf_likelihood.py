@@ -14,7 +14,7 @@ import torch
 
 from ..api.backend import Chunk
 from ..api.records import Response
-from .text import encode_pairs
+from .text import fit_pairs
 
 _AGREE = 2e-3
 
@@ -39,6 +39,8 @@ class LikelihoodScorer:
 
     def __init__(self, model: Any, tokenizer: Any, max_length: int, share: bool) -> None:
         self._model, self._tokenizer, self._max_length, self._share = model, tokenizer, max_length, share
+        self.n_cut: dict[int, int] = {}
+        """Tokens that were cut off, of the positions that lost any."""
 
     def plan(self, pairs: Sequence[tuple[str, str]], batch_tokens: int) -> Iterator[LikelihoodBatch]:
         """All pairs of (context, continuation) in batches of at most ``batch_tokens`` tokens, longest first; without
@@ -47,9 +49,11 @@ class LikelihoodScorer:
         A context with more continuations than fit into a batch is read once for each part of them.
         """
         groups: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
-        for position, (context, continuation) in enumerate(encode_pairs(self._tokenizer, pairs, self._max_length)):
+        for position, (context, continuation, n_cut) in enumerate(fit_pairs(self._tokenizer, pairs, self._max_length)):
             if not continuation:
                 continue
+            if n_cut:
+                self.n_cut[position] = n_cut
             key = (*context,) if self._share else (*context, -1 - position)
             groups.setdefault(key, []).append((position, continuation))
         parts = [(key, x) for key, group in groups.items() for x in _parts(group, batch_tokens - len(key))]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..api.backend import Message, ModelSpec
 from ..errors import ModelError
+from ..text.encoding import encode, render
 from .hf_load import first_line
 
 
@@ -31,7 +32,8 @@ def check_reward_model(spec: ModelSpec) -> None:
 def encode_conversations(
     tokenizer: Any, conversations: Sequence[Sequence[Message]], window: int, model: str
 ) -> list[list[int] | None]:
-    """Token ids of each conversation by the model's chat template; None where they are more than ``window``.
+    """Token ids of each conversation by the model's chat template; None where they are more than ``window``. What
+    stands in a message is never a special token.
 
     Nothing is cut: without its beginning or its end a conversation has another reward. Raises ModelError without a
     template, and when it fails.
@@ -41,13 +43,13 @@ def encode_conversations(
     encoded: list[list[int] | None] = []
     for conversation in conversations:
         try:
-            text = tokenizer.apply_chat_template(list(conversation), tokenize=False)
+            text = render(tokenizer, conversation, ask=False)
         except Exception as error:  # the template is the model's own code
             begins = conversation[0]["content"][:60]
             raise ModelError(
                 f"the chat template of reward model {model!r} failed: {first_line(error)} "
                 f"(in the conversation that begins {begins!r})."
             ) from error
-        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        ids = encode(tokenizer, text)
         encoded.append(ids if len(ids) <= window else None)
     return encoded

@@ -18,6 +18,7 @@ from ..calls.messages import ChatReply, ChatRequest, NoReply
 from ..calls.server import ServerEngine
 from ..config.server_config import ApiKey, ServerSettings, SystemServer
 from ..errors import ModelError, ServerError, UserError
+from .text import find_stop
 
 
 class ServerBackend:
@@ -99,7 +100,7 @@ class ServedModel:
                 if isinstance(outcome, NoReply) and outcome.kind != "rejected":
                     unanswered[outcome.reason] += 1
                 else:
-                    chunk.append((place, _response(outcome)))
+                    chunk.append((place, _response(outcome, requests[place].stop)))
             ledger.sync()
             if chunk:
                 yield chunk
@@ -110,7 +111,8 @@ class ServedModel:
             )
 
     def _request(self, x: GenerationRequest) -> ChatRequest:
-        """What is neutral is left out, for not every server knows every field."""
+        """What is neutral is left out, for not every server knows every field. Stop strings are sent only where they
+        can't end the reasoning: the answer is cut here."""
         further: dict[str, Any] = {}
         if x.temperature:
             further["top_p"] = x.top_p
@@ -118,7 +120,7 @@ class ServedModel:
             further["top_k"] = x.top_k
         if x.repetition_penalty != 1:
             further["repetition_penalty"] = x.repetition_penalty
-        if x.stop:
+        if x.stop and self._backend.server.sends_stop:
             further["stop"] = list(x.stop)
         return ChatRequest(
             model=self._backend.model,
@@ -135,9 +137,12 @@ class ServedModel:
         return f"the server of model {self._backend.model!r} ({server.base_url})"
 
 
-def _response(outcome: ChatReply | NoReply) -> Response:
-    """A reply as an answer; a refusal in the server's own field is what the model said."""
+def _response(outcome: ChatReply | NoReply, stop: Sequence[str]) -> Response:
+    """A reply as an answer, up to the first stop string after its reasoning, whatever the server made of those; a
+    refusal in the server's own field is what the model said."""
     if isinstance(outcome, NoReply):
         return Response(finish_reason=f"rejected: {outcome.reason}")
-    text = outcome.text or outcome.refusal or ""
-    return Response(text=text, finish_reason=outcome.finish_reason, n_tokens=outcome.tokens_out or 0)
+    text, n_tokens = outcome.text or outcome.refusal or "", outcome.tokens_out or 0
+    if place := find_stop(text, stop):
+        return Response(text=text[: place[0]], finish_reason="stop", n_tokens=n_tokens)
+    return Response(text=text, finish_reason=outcome.finish_reason, n_tokens=n_tokens)

@@ -10,8 +10,10 @@ from typing import Any
 from ..api.backend import Chunk, Message, ModelSpec
 from ..api.records import NO_CONTINUATION, GenerationRequest, LikelihoodRequest, Response, usable_likelihood
 from ..errors import ModelError
+from ..text.answers import opens_reasoning
+from ..text.encoding import RenderedChat, encode, readable
 from .adapters import Adapter, local_folder, read_adapter
-from .text import encode_pairs, encode_prompt, render_chat, room_for_prompt
+from .text import Fitted, cut_to, fit_pairs, read_answer, render_chat, room_for_prompt, stop_place
 from .vllm_load import explain, load_llm
 
 _AT_ONCE = 2048
@@ -89,7 +91,7 @@ class VllmSystem:
     def tokenizer_name(self) -> str:
         return self._tokenizer.name_or_path.replace("/", "__")
 
-    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> str:
+    def chat(self, messages: Sequence[Message], continue_final: bool = False) -> RenderedChat:
         """Messages by the model's chat template. Raises ModelError if it has none or the template fails."""
         return render_chat(self._tokenizer, messages, continue_final, self._backend.spec.path)
 
@@ -105,10 +107,10 @@ class VllmSystem:
             texts = [(requests[x].context, requests[x].continuation) for x in part]
             places = [x for x, (_, continuation) in zip(part, texts, strict=True) if continuation.strip()]
             pairs = [x for x in texts if x[1].strip()]
-            encoded = dict(zip(places, encode_pairs(self._tokenizer, pairs, self.max_length - 2), strict=True))
-            read = {x: (*head, *tail) for x, (head, tail) in encoded.items() if tail}
+            fitted = dict(zip(places, fit_pairs(self._tokenizer, pairs, self.max_length - 2), strict=True))
+            read = {x: (*y.context, *y.continuation) for x, y in fitted.items() if y.continuation}
             outputs = self._backend.run(list(read.values()), [settings] * len(read), self._adapter) if read else []
-            found = {x: _likelihood(y, encoded[x][1]) for x, y in zip(read, outputs, strict=True)}
+            found = {x: _likelihood(y, fitted[x]) for x, y in zip(read, outputs, strict=True)}
             none = Response(finish_reason=NO_CONTINUATION)
             yield [(x, usable_likelihood(requests[x], found.get(x, none))) for x in part]
 
@@ -117,12 +119,35 @@ class VllmSystem:
         for part in _undone(len(requests), done):
             asked = [requests[x] for x in part]
             rooms = [room_for_prompt(x.max_new_tokens, self.max_length) for x in asked]
-            prompts = [encode_prompt(self._tokenizer, x.prompt, room) for x, room in zip(asked, rooms, strict=True)]
-            outputs = self._backend.run(prompts, [self._sampling(x) for x in asked], self._adapter)
-            yield [(x, self._answer(y.outputs[0])) for x, y in zip(part, outputs, strict=True)]
+            prompts = [
+                cut_to(self._tokenizer, x.prompt, encode(self._tokenizer, x.prompt), room)
+                for x, room in zip(asked, rooms, strict=True)
+            ]
+            outputs = self._outputs([ids for ids, _ in prompts], asked)
+            yield [
+                (x, self._answer(y, request, n_cut))
+                for x, y, request, (_, n_cut) in zip(part, outputs, asked, prompts, strict=True)
+            ]
 
-    def _sampling(self, request: GenerationRequest) -> Any:
-        """The request's settings as vLLM's: nothing is taken from the model's own generation config but its end."""
+    def _outputs(self, prompts: Sequence[list[int]], asked: Sequence[GenerationRequest]) -> list[Any]:
+        """vLLM's answers. One that a stop string ended within its reasoning is given again, from the same seed, without
+        stop strings."""
+        given = self._backend.run(prompts, [self._sampling(x, x.stop) for x in asked], self._adapter)
+        outputs = [x.outputs[0] for x in given]
+        again = [i for i, x in enumerate(outputs) if isinstance(x.stop_reason, str) and not self._stop(x, asked[i])]
+        if again:
+            settings = [self._sampling(asked[x], ()) for x in again]
+            given = self._backend.run([prompts[x] for x in again], settings, self._adapter)
+            for i, x in zip(again, given, strict=True):
+                outputs[i] = x.outputs[0]
+        return outputs
+
+    def _stop(self, output: Any, request: GenerationRequest) -> bool:
+        return stop_place(self._tokenizer, output.token_ids, request.stop, _begun(request)) is not None
+
+    def _sampling(self, request: GenerationRequest, stop: Sequence[str]) -> Any:
+        """The request's settings as vLLM's: nothing is taken from the model's own generation config but its end.
+        Special tokens are text where stop strings are looked for, as they may be special tokens."""
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
         return SamplingParams(
@@ -131,7 +156,8 @@ class VllmSystem:
             top_p=request.top_p,
             top_k=request.top_k,
             repetition_penalty=request.repetition_penalty,
-            stop=list(request.stop) or None,
+            stop=list(stop) or None,
+            skip_special_tokens=not stop,
             seed=request.seed if request.temperature else None,
             stop_token_ids=self._end_ids,
         )
@@ -142,10 +168,16 @@ class VllmSystem:
         end = self._tokenizer.eos_token_id
         return [] if end is None else [end]
 
-    def _answer(self, output: Any) -> Response:
+    def _answer(self, output: Any, request: GenerationRequest, n_cut: int) -> Response:
         if output.finish_reason not in ("stop", "length"):
             raise ModelError(f"vLLM broke off an answer of model {self._backend.spec.path!r} ({output.finish_reason}).")
-        return Response(text=output.text, finish_reason=output.finish_reason, n_tokens=len(output.token_ids))
+        ids, reason = list(output.token_ids), output.finish_reason
+        if not request.stop:
+            return Response(text=output.text, finish_reason=reason, n_tokens=len(ids), n_cut=n_cut)
+        read = read_answer(self._tokenizer, ids, request.stop, _begun(request))
+        return Response(
+            text=read.text, finish_reason="stop" if read.stopped else reason, n_tokens=read.n_tokens, n_cut=n_cut
+        )
 
 
 def _undone(n: int, done: frozenset[int]) -> Iterator[list[int]]:
@@ -156,14 +188,20 @@ def _undone(n: int, done: frozenset[int]) -> Iterator[list[int]]:
             yield part
 
 
-def _likelihood(output: Any, tail: Sequence[int]) -> Response:
+def _begun(request: GenerationRequest) -> bool:
+    return opens_reasoning(readable(request.prompt))
+
+
+def _likelihood(output: Any, fitted: Fitted) -> Response:
     """Of the last tokens of a prompt, from their log-probabilities and ranks (1: the most likely token)."""
+    tail = fitted.continuation
     steps = output.prompt_logprobs[len(output.prompt_logprobs) - len(tail) :]
     found = [step[token] for step, token in zip(steps, tail, strict=True)]
     return Response(
         logprob=float(sum(x.logprob for x in found)),
         is_greedy=all(x.rank == 1 for x in found),
         n_tokens=len(tail),
+        n_cut=fitted.n_cut,
     )
 
 

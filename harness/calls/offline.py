@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import CrocoError, ModelError
 from ..extras import missing_extra
+from ..text.encoding import encode, render
 from .ledger import Ledger
 from .messages import LOGPROB_TAIL, TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome, Token
 
@@ -65,15 +66,9 @@ class VllmEngine:
 
     def _answer(self, requests: list[ChatRequest]) -> list[tuple[ChatRequest, Outcome]]:
         """One batch; if vLLM refuses it because of one request, that one alone is rejected."""
-        llm = self._llm
         begun = time.monotonic()
         try:
-            outputs = llm.chat(
-                [[{"role": role, "content": text} for role, text in x.messages] for x in requests],
-                [_sampling(x) for x in requests],
-                use_tqdm=False,
-                chat_template_kwargs=requests[0].extra.get("chat_template_kwargs"),
-            )
+            outputs = self._generate(requests)
         except _refusals() as error:
             if len(requests) > 1:
                 return [done for x in requests for done in self._answer([x])]
@@ -87,6 +82,31 @@ class VllmEngine:
             self._ledger.record(request.key, 1, "ok", reply.tokens_in, reply.tokens_out, seconds)
             done.append((request, reply))
         return done
+
+    def _generate(self, requests: list[ChatRequest]) -> list[Any]:
+        """vLLM's outputs. The chats are encoded here, so that nothing in an answer to be judged is a special token;
+        tokenizers of other libraries, which never make one of a message's text, do it themselves."""
+        settings = [_sampling(x) for x in requests]
+        tokenizer = self._llm.get_tokenizer()
+        if hasattr(tokenizer, "added_tokens_decoder"):
+            return self._llm.generate([_prompt(tokenizer, x) for x in requests], settings, use_tqdm=False)
+        more = requests[0].extra.get("chat_template_kwargs")
+        return self._llm.chat([_messages(x) for x in requests], settings, use_tqdm=False, chat_template_kwargs=more)
+
+
+def _messages(request: ChatRequest) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in request.messages]
+
+
+def _prompt(tokenizer: Any, request: ChatRequest) -> dict[str, list[int]]:
+    """A chat as vLLM takes token ids. Raises ValueError, as vLLM does, if there is no template or it fails."""
+    if not tokenizer.chat_template:
+        raise ValueError("the model has no chat template")
+    try:
+        chat = render(tokenizer, _messages(request), **(request.extra.get("chat_template_kwargs") or {}))
+    except Exception as error:  # the template is the model's own code
+        raise ValueError(f"the chat template failed: {error}") from error
+    return {"prompt_token_ids": encode(tokenizer, chat)}
 
 
 def _sampling(request: ChatRequest) -> Any:

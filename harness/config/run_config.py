@@ -61,6 +61,9 @@ class SystemConfig(Strict):
 
     An ``adapter`` with ``*``, such as ``DIR/checkpoint-*``, makes each folder that it fits a system of its own,
     ``NAME-STEP``, with the training run and its ``step``.
+
+    ``truncate``: what becomes of a prompt longer than the model's window: ``cut``, or ``refuse``, which leaves its item
+    unscored.
     """
 
     name: Name
@@ -75,6 +78,7 @@ class SystemConfig(Strict):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     batch_tokens: int = Field(8192, ge=64)
+    truncate: Literal["cut", "refuse"] = "cut"
     engine_options: JsonObject = {}
     server: SystemServer | None = None
     generation: GenerationSettings = Field(default_factory=lambda: GenerationSettings.model_validate({}))
@@ -103,6 +107,8 @@ class SystemConfig(Strict):
             raise ValueError("backend openai needs server: {base_url: http://127.0.0.1:8000/v1}")
         if not self.chat_template:
             raise ValueError("a chat server applies its own template: leave chat_template out")
+        if self.truncate != "cut":
+            raise ValueError("a server itself cuts or refuses a prompt that is too long: leave truncate out")
         for name in ("adapter", "revision", "device", "dtype"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"backend openai has no weights here: leave {name} out")

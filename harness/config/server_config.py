@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -78,7 +79,8 @@ class ServerSettings(ServerAccess):
 
 class SystemServer(ServerAccess):
     """A server that answers as a system. ``max_length`` is what its model can see at once, in tokens; ``extra`` are
-    further fields of every request."""
+    further fields of every request. ``send_stop``: stop strings go to the server, which may then stop within reasoning;
+    None is yes where ``extra`` switches reasoning off."""
 
     NEUTRAL: ClassVar[frozenset[str]] = frozenset(
         {"api_key_env", "timeout", "max_concurrency", "max_retries", "price", "budget"}
@@ -89,6 +91,20 @@ class SystemServer(ServerAccess):
     budget: Budget | None = None
     max_length: int = Field(8192, ge=2)
     extra: JsonObject = {}
+    send_stop: bool | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change an answer."""
+        unset = {"send_stop"} if self.send_stop is None else set()
+        return self.model_dump(mode="json", exclude=set(self.NEUTRAL) | unset)
+
+    @property
+    def sends_stop(self) -> bool:
+        """Whether stop strings go to the server."""
+        template: Any = self.extra.get("chat_template_kwargs")
+        switched_off = isinstance(template, Mapping) and template.get("enable_thinking") is False
+        return switched_off if self.send_stop is None else self.send_stop
 
     @model_validator(mode="after")
     def _budget_has_a_price(self) -> SystemServer:

@@ -31,7 +31,7 @@ def run_cells(plan: Plan, run: RunDirectory, cells: Iterable[Cell], progress: Pr
             for cell in of_one_base:
                 progress.begin(f"{cell.system.name} · {cell.suite} · {cell.language}")
                 try:
-                    _run_cell(plan, run, cell, base, progress)
+                    _run_cell(plan, run, cell, base, progress, say)
                 except DataError as error:
                     gap = Gap(cell.suite, cell.language, str(error), failed=True)
                     gaps.setdefault((cell.suite, cell.language), gap)
@@ -88,7 +88,7 @@ class LoadedBase:
             self._backend.close()
 
 
-def _run_cell(plan: Plan, run: RunDirectory, cell: Cell, base: LoadedBase, progress: Progress) -> None:
+def _run_cell(plan: Plan, run: RunDirectory, cell: Cell, base: LoadedBase, progress: Progress, say: Say) -> None:
     task = plan.task(cell.suite, cell.language)
     system, seed = cell.system, plan.config.seed
     folder = run.cell(system.name, cell.suite, cell.language)
@@ -100,10 +100,13 @@ def _run_cell(plan: Plan, run: RunDirectory, cell: Cell, base: LoadedBase, progr
     try:
         generation = system.config.generation.model_dump()
         generation["stop"] = tuple(generation["stop"])
-        answerer = Answerer(base.engine(system), log, system.config.chat_template, generation, progress.answers)
+        c = system.config
+        answerer = Answerer(base.engine(system), log, c.chat_template, generation, progress.answers, c.truncate)
         result = task.run(answerer)
     finally:
         log.close()
+    if answerer.cut:
+        say(f"{system.name}, {cell.suite}, {cell.language}: {answerer.cut}.")
     tables = {
         "items": (Item, result.items),
         "generations": (Generation, answerer.generations),

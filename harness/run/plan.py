@@ -68,13 +68,13 @@ class System:
         """Everything about the system that can change an answer. What only some backends have is there if it is set."""
         settings = self.config.model_dump(
             mode="json",
-            exclude=_NAMES_AND_BACKENDS,
+            exclude=_NAMES_AND_BACKENDS | ({"truncate"} if self.config.truncate == "cut" else set()),
         )
         options, server = self.config.engine_options, self.config.server
         return {
             **settings,
             **({"engine_options": options} if options else {}),
-            **({"server": server.model_dump(mode="json", exclude=set(server.NEUTRAL))} if server else {}),
+            **({"server": server.identity} if server else {}),
             "model": self.base.digest,
             "adapter": self.adapter.digest if self.adapter else None,
         }

@@ -33,6 +33,43 @@ def strip_reasoning(text: str, everywhere: bool = False) -> str:
     return text if rest == text else rest.strip()
 
 
+def visible_from(text: str, begun: bool = False) -> int | None:
+    """Where in a text the visible answer begins; None while its reasoning isn't over.
+
+    ``begun``: the prompt has opened the reasoning. The blank after reasoning is none of the answer's.
+    """
+    place = 0
+    if begun and not _OPEN.match(text.lstrip()):
+        close = _CLOSE.search(text)
+        if close is None:
+            return None
+        place = _after_blank(text, close.end())
+    while opened := _OPEN.match(text, _after_blank(text, place)):
+        close = _CLOSE.search(text, opened.end())
+        if close is None:
+            return None
+        place = _after_blank(text, close.end())
+    close, opened = _CLOSE.search(text, place), _OPEN.search(text, place)
+    if close and not begun and not (opened and opened.start() < close.start()):
+        place = _after_blank(text, close.end())
+    return place
+
+
+def opens_reasoning(prompt: str) -> bool:
+    """Whether a prompt ends with the mark that opens reasoning, as some chat templates write it."""
+    end = prompt.rstrip()
+    return any(x.end() == len(end) for x in _OPEN.finditer(end, max(0, len(end) - 20)))
+
+
+def is_reasoning_mark(text: str) -> bool:
+    """Whether a text is one of the marks that reasoning stands between."""
+    return bool(_OPEN.fullmatch(text) or _CLOSE.fullmatch(text))
+
+
+def _after_blank(text: str, place: int) -> int:
+    return len(text) - len(text[place:].lstrip())
+
+
 def repetition(text: str) -> float:
     """Share of the text's word 4-grams that stood in it before; 0 for a text of fewer than four words.
 

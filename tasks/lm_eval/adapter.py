@@ -28,12 +28,13 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Kind
 
-from ...harness.api.answerer import Answerer
+from ...harness.api.answerer import PROMPT_TOO_LONG, Answerer
 from ...harness.api.records import GenerationRequest, Item, LikelihoodRequest, MetricKind, Score
 from ...harness.api.suite import TaskResult
 from ...harness.errors import DataError, UserError
 from ...harness.registry import did_you_mean
 from ...harness.store.fingerprint import digest, seed_for
+from ...harness.text.encoding import BEGINS, RenderedChat
 from ..draw import draw
 
 _DEFAULT_NEW_TOKENS = 256
@@ -289,7 +290,7 @@ class ForwardingLM(LM):
         self._answerer = answerer
         self.ids = ids
         self.unscored: dict[tuple[str, str], str] = {}
-        """(task, item_id) -> why no metric of the item counts: a likelihood that is missing is not a small one."""
+        """(task, item_id) -> why no metric of the item counts: an answer that is missing is not a bad one."""
 
     @property
     def tokenizer_name(self) -> str:
@@ -299,12 +300,15 @@ class ForwardingLM(LM):
         return self._answerer.chat(chat_history, continue_final=not add_generation_prompt)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        asked = [LikelihoodRequest(*self._key(x), *x.args) for x in requests]
+        pairs = [cast(tuple[str, str], x.args) for x in requests]
+        asked = [
+            LikelihoodRequest(*self._key(x), self._prompt(context), continuation)
+            for x, (context, continuation) in zip(requests, pairs, strict=True)
+        ]
         answers = self._answerer.loglikelihoods(asked)
-        for instance, request, answer in zip(requests, asked, answers, strict=True):
+        for instance, answer in zip(requests, answers, strict=True):
             if answer.logprob is None:
-                reason = answer.finish_reason or "the model gave no likelihood"
-                self.unscored.setdefault((instance.task_name or "", request.item_id), reason)
+                self._leave_out(instance, answer.finish_reason or "the model gave no likelihood")
         return [(x.logprob if x.logprob is not None else 0.0, bool(x.is_greedy)) for x in answers]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
@@ -313,11 +317,24 @@ class ForwardingLM(LM):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         asked = [self._generation(x) for x in requests]
         answers = self._answerer.generate(asked)
-        if missing := [x.finish_reason for x in answers if x.text is None]:
+        missing: list[str | None] = []
+        for instance, answer in zip(requests, answers, strict=True):
+            if (answer.finish_reason or "").startswith(PROMPT_TOO_LONG):
+                self._leave_out(instance, str(answer.finish_reason))
+            elif answer.text is None:
+                missing.append(answer.finish_reason)
+        if missing:
             raise DataError(
                 f"{len(missing)} of {len(answers)} requests have no answer ({missing[0]}), so the task can't be scored."
             )
         return [x.text or "" for x in answers]
+
+    def _leave_out(self, instance: Instance, reason: str) -> None:
+        self.unscored.setdefault((instance.task_name or "", self._key(instance)[0]), reason)
+
+    def _prompt(self, text: str) -> str:
+        """A prompt as lm-eval made it; one that it made of a rendered chat is still one."""
+        return RenderedChat(text) if self._answerer.chat_template and BEGINS in text else text
 
     def _key(self, instance: Instance) -> tuple[str, int]:
         return self.ids[instance.task_name or ""][instance.doc_id or 0][0], instance.idx
@@ -332,7 +349,7 @@ class ForwardingLM(LM):
         return GenerationRequest(
             item_id=item_id,
             index=index,
-            prompt=prompt,
+            prompt=self._prompt(prompt),
             max_new_tokens=min(allowed, self._answerer.max_length // 2),
             temperature=float(settings.get("temperature") or 1.0) if sampled else 0.0,
             top_p=float(settings.get("top_p", 1.0)),

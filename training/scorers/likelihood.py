@@ -16,6 +16,7 @@ from ...harness.backends.text import encode_pairs, render_chat
 from ...harness.config.strict import Strict
 from ...harness.errors import ModelError
 from ...harness.models.sources import ModelSource
+from ...harness.text.encoding import RenderedChat, render
 
 AT_ONCE = 512
 """Texts whose likelihoods are computed together, in batches of similar length."""
@@ -71,12 +72,10 @@ class CausalModel:
         context = self.question(message)
         messages = [_user(message), {"role": "assistant", "content": answer}]
         try:
-            whole = self._backend.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=False, continue_final_message=not ended
-            )
+            whole = render(self._backend.tokenizer, messages, ask=False, go_on=not ended)
         except Exception as error:  # the template is the model's own code
             raise ModelError(f"the chat template of {self.source.path!r} failed: {error}") from error
-        return (context, whole[len(context) :]) if whole.startswith(context) else None
+        return (context, RenderedChat(whole[len(context) :])) if whole.startswith(context) else None
 
     @property
     def tokenizer(self) -> Any:

@@ -37,9 +37,13 @@ def sample(config: TrainConfig, prompts: Sequence[Prompt], stage: Stage, progres
     base = LoadedBase([system], TrainingDirectory.of(config).ledger, say)
     log = stage.log("answers")
     try:
-        answerer = Answerer(base.engine(system), log, system.config.chat_template, {}, progress.answers)
+        answerer = Answerer(
+            base.engine(system), log, system.config.chat_template, {}, progress.answers, system.config.truncate
+        )
         progress.begin(f"sample · {system.name}")
         answers = answerer.generate(_requests(config.sample, prompts, answerer, config.seed))
+        if answerer.cut:
+            say(f"sample: {answerer.cut}.")
         progress.end()
     finally:
         log.close()

@@ -78,7 +78,9 @@ def _translate_into(
     if code != "en":
         log = stage.log("answers")
         try:
-            answerer = Answerer(base.engine(system), log, system.config.chat_template, {}, progress.answers)
+            answerer = Answerer(
+                base.engine(system), log, system.config.chat_template, {}, progress.answers, system.config.truncate
+            )
             fitting = [x for x in sources if len(x.prompt) <= settings.max_characters]
             done = _rounds(fitting, code, settings, answerer, seed)
         finally:

@@ -18,6 +18,7 @@ from ...harness.errors import ModelError
 from ..config import TunerSettings
 from .drift import Drift
 from .log import write_log
+from .tokenizer import careful
 
 _EXPLODED = 1e4
 """A gradient norm beyond this, before clipping, is no training any more."""
@@ -57,8 +58,8 @@ def load_base(base: Path) -> Any:
 
 
 def load_tokenizer(base: Path) -> Any:
-    """The base's tokenizer."""
-    return AutoTokenizer.from_pretrained(base)
+    """The base's tokenizer, which encodes as everything else does."""
+    return careful(AutoTokenizer.from_pretrained(base))
 
 
 def training_dtype() -> torch.dtype:

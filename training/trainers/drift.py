@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from ...harness.backends.adapters import rule_of
 from ...harness.errors import ModelError
+from ...harness.text.encoding import common_length, encode, render
 
 _BATCH = 8
 _EVERY = 5
@@ -81,7 +82,5 @@ def _require_switchable(settings: dict[str, Any]) -> None:
 def _encode(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:
     """Tokens of a conversation and the place of the answer's first one."""
     asked = [{"role": "user", "content": prompt}]
-    head = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
-    whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": answer}], tokenize=False)
-    begin = len(tokenizer(head, add_special_tokens=False)["input_ids"])
-    return tokenizer(whole, add_special_tokens=False)["input_ids"], begin
+    whole = encode(tokenizer, render(tokenizer, [*asked, {"role": "assistant", "content": answer}], ask=False))
+    return whole, common_length(encode(tokenizer, render(tokenizer, asked)), whole)

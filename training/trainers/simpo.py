@@ -8,6 +8,7 @@ from typing import Any
 
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
+from ...harness.text.encoding import RenderedChat, common_length, encode
 from ..config import DpoSettings
 from ..records import Pair
 from .common import common_arguments, tune
@@ -32,4 +33,25 @@ def train_simpo(
         max_length=settings.max_length,
         remove_unused_columns=False,
     )
-    return tune(CPOTrainer, base, rows, arguments, settings, out, probe)
+    return tune(AsRendered, base, rows, arguments, settings, out, probe)
+
+
+class AsRendered(CPOTrainer):
+    """TRL's trainer, which puts BOS and EOS around a chat whose template writes none; here a chat is learnt as the
+    template wrote it. Too long an answer loses its end, as with TRL."""
+
+    def tokenize_row(self, feature: dict[str, str], model: Any = None) -> dict[str, list[int]]:
+        """The columns of a rendered row."""
+        head = self._ids(feature["prompt"])
+        row = {"prompt_input_ids": head, "prompt_attention_mask": [1] * len(head)}
+        for name in ("chosen", "rejected"):
+            whole = self._ids(feature["prompt"] + feature[name])
+            begins = common_length(head, whole)
+            ids = whole[: max(begins, self.max_length)]
+            row[f"{name}_input_ids"] = ids
+            row[f"{name}_attention_mask"] = [1] * len(ids)
+            row[f"{name}_labels"] = [-100] * begins + ids[begins:]
+        return row
+
+    def _ids(self, rendered: str) -> list[int]:
+        return encode(self.processing_class, RenderedChat(rendered))

@@ -14,6 +14,7 @@ from croco_eval.harness.backends.hf_likelihood import LikelihoodScorer
 from croco_eval.harness.backends.hf_rewards import HfRewardModel
 from croco_eval.harness.backends.text import token_batches
 from croco_eval.harness.errors import ModelError
+from croco_eval.harness.text.encoding import readable
 from helpers.reward_models import save_reward_model
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
@@ -50,6 +51,10 @@ def generation(prompt: str, seed: int = 0, **settings) -> GenerationRequest:
     return GenerationRequest(f"{prompt}{seed}", 0, prompt, **{"max_new_tokens": 12, "seed": seed, **settings})
 
 
+def asked(backend: HfBackend, question: str) -> str:
+    return backend.engine(None).chat([{"role": "user", "content": question}])
+
+
 @pytest.fixture(scope="module")
 def backend(nano: Path) -> HfBackend:
     return HfBackend(ModelSpec(str(nano)), log=lambda message: None)
@@ -71,9 +76,9 @@ def test_loglikelihoods_equal_those_of_lm_eval(backend: HfBackend, hflm: HFLM):
 
 
 def test_generations_equal_those_of_lm_eval(backend: HfBackend, hflm: HFLM):
-    prompts = ["<|user|>Hello<|end|><|assistant|>", "<|user|>Name a currency.<|end|><|assistant|>", "Monday, Tuesday,"]
+    prompts = [asked(backend, "Hello"), asked(backend, "Name a currency."), "Monday, Tuesday,"]
     settings = {"until": ["\n"], "max_gen_toks": 12, "do_sample": False}
-    instances = [Instance("generate_until", {}, (x, dict(settings)), 0) for x in prompts]
+    instances = [Instance("generate_until", {}, (readable(x), dict(settings)), 0) for x in prompts]
     expected = hflm.generate_until(instances, disable_tqdm=True)
     requests = [generation(x, stop=("\n",)) for x in prompts]
     found = answers(backend.engine(None).generate(requests, frozenset()))
@@ -134,10 +139,8 @@ def test_a_model_whose_cache_cannot_be_shared_is_read_plainly_and_agrees_with_lm
 
 def test_a_sample_depends_on_its_seed_and_not_on_its_batch(backend: HfBackend):
     engine = backend.engine(None)
-    wanted = generation("<|user|>Tell me about Denmark.<|end|><|assistant|>", seed=5, temperature=1.0)
-    others = [
-        generation("<|user|>Hello there, how are you?<|end|><|assistant|>", seed=x, temperature=1.0) for x in range(6)
-    ]
+    wanted = generation(asked(backend, "Tell me about Denmark."), seed=5, temperature=1.0)
+    others = [generation(asked(backend, "Hello there, how are you?"), seed=x, temperature=1.0) for x in range(6)]
     alone = answers(engine.generate([wanted], frozenset()))[0].text
     together = answers(engine.generate([*others, wanted], frozenset()))[6].text
     assert alone == together
@@ -149,11 +152,11 @@ def test_samples_follow_the_models_distribution(backend: HfBackend):
     """First tokens of 2,000 samples against the model's own probabilities (chi-square over the likely tokens)."""
     from scipy.stats import chisquare
 
-    prompt = "<|user|>Describe a country.<|end|><|assistant|>"
+    prompt = asked(backend, "Describe a country.")
     requests = [generation(prompt, seed=x, temperature=1.0, max_new_tokens=1) for x in range(2000)]
     texts = [x.text for x in answers(backend.engine(None).generate(requests, frozenset())).values()]
     with backend.active(None) as model:
-        ids = backend.tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"]
+        ids = backend.tokenizer(readable(prompt), return_tensors="pt", add_special_tokens=False)["input_ids"]
         probabilities = model(input_ids=ids).logits[0, -1].softmax(-1)
     top = probabilities.topk(8).indices.tolist()
     names = [backend.tokenizer.decode([x], skip_special_tokens=True) for x in top]
@@ -167,7 +170,7 @@ def test_samples_follow_the_models_distribution(backend: HfBackend):
 
 def test_greedy_settings_ignore_the_models_own_generation_config(backend: HfBackend, nano: Path):
     engine = backend.engine(None)
-    request = generation("<|user|>Name a currency.<|end|><|assistant|>")
+    request = generation(asked(backend, "Name a currency."))
     before = answers(engine.generate([request], frozenset()))[0]
     with backend.active(None) as model:
         model.generation_config.update(do_sample=True, temperature=5.0)

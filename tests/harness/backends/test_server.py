@@ -87,6 +87,35 @@ def test_settings_that_not_every_server_knows_are_sent_only_if_they_are_set(conn
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
+@pytest.mark.parametrize(
+    ("said", "kept", "finish"),
+    [
+        ("Oslo\nQuestion: and of Denmark?\nBergen", "Oslo", "stop"),
+        ("<think>\nWhich?\nOslo.\n</think>\n\nOslo\nQuestion", "<think>\nWhich?\nOslo.\n</think>\n\nOslo", "stop"),
+        ("<think>\nWhich?\nOslo", "<think>\nWhich?\nOslo", "length"),
+        ("Which?\nOslo.</think>Oslo\nQuestion", "Which?\nOslo.</think>Oslo", "stop"),
+        ("Oslo", "Oslo", "length"),
+    ],
+)
+def test_answers_end_at_stop_strings_after_the_reasoning_whatever_the_server_does(
+    connect, said: str, kept: str, finish: str
+):
+    with ScriptedServer(lambda *_: say(said, finish_reason="length")) as server:
+        engine = connect(server.base_url)
+        found = answers(engine.generate(requests(engine, 1, stop=("\n",)), frozenset()))
+    assert (found[0].text, found[0].finish_reason) == (kept, finish)
+    assert "stop" not in server.requests[0], "the server could end the reasoning with it"
+
+
+@pytest.mark.parametrize(("setting", "sent"), [({}, False), ({"send_stop": True}, True)])
+def test_stop_strings_are_sent_if_the_config_says_so(connect, setting: Body, sent: bool):
+    with ScriptedServer(echo) as server:
+        engine = connect(server.base_url, **setting)
+        list(engine.generate(requests(engine, 1, stop=("\n",)), frozenset()))
+    assert ("stop" in server.requests[0]) == sent
+    assert ("send_stop" in SystemServer(base_url=server.base_url, **setting).identity) == bool(setting)
+
+
 def test_the_same_greedy_question_is_asked_once_while_it_is_in_flight(connect):
     with ScriptedServer(lambda body, _: say("x", delay=0.1)) as server:
         engine = connect(server.base_url)
@@ -172,6 +201,7 @@ def test_what_a_server_cannot_do_is_refused_in_a_sentence(connect, monkeypatch: 
         ("backend: openai, server: {base_url: 'http://a/v1'}, dtype: float32", "leave dtype out"),
         ("server: {base_url: 'http://a/v1'}", "backend hf runs in this process"),
         ("backend: vllm, device: cuda:1", "vLLM chooses its device itself"),
+        ("backend: openai, server: {base_url: 'http://a/v1'}, truncate: refuse", "leave truncate out"),
         ("engine_options: {max_model_len: 9}", "engine_options are for backend vllm"),
         ("backend: openai, server: {base_url: 'http://a/v1', budget: {money: 1}}", "needs a price"),
         ("backend: openai, server: {base_url: 'http://a/v1', api_key_env: sk-123}", "not the key itself"),
