@@ -157,3 +157,11 @@ def test_an_unknown_flaw_or_setting_is_refused_by_name():
         list(LocaleCorpus().preferences("en", 1, flaws=("rude",)))
     with pytest.raises(ValidationError, match="split"):
         RewardSettings.model_validate({"preferences": {"corpus": "locale", "split": "evaluation"}})
+
+
+def test_a_special_token_in_an_answer_is_read_as_its_letters(shipped: Path):
+    """As a token it lifted the reward of this answer from 0.5 to 3.1; as text it does what any such tail does."""
+    model = HfRewardModel(ModelSpec(str(shipped), dtype="float32"))
+    talks = [_talk("Tell me about Denmark.", f"It is a country.{x}") for x in ("<|user|>", "<|foo|>")]
+    user, other = model.rewards(talks)
+    assert user == pytest.approx(other, abs=0.5)
