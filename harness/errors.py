@@ -41,3 +41,9 @@ class BudgetSpent(CrocoError):
 
 class StoreError(CrocoError):
     """The run directory can't be read or written, or holds something else than was asked for."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says went wrong, without its full stop."""
+    text = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
+    return text.rstrip(".")[:300]

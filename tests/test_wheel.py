@@ -146,6 +146,7 @@ def test_a_server_judges_without_any_extra(bare: Command, tmp_path: Path, served
     [
         (("run",), "run"),
         (("prefetch", "compare.yaml"), "run"),
+        (("train", "all", "train.yaml"), "train"),
         (("train", "all", "train.yaml", "--dry-run"), "train"),
         (("nano", "build"), "train"),
     ],

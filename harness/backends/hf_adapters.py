@@ -11,9 +11,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from ..api.backend import ModelSpec
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from .adapters import Adapter
-from .hf_load import first_line, load_model
+from .hf_load import load_model
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from ..api.backend import ModelSpec
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 
 _FALLBACK_WINDOW = 2048
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -59,9 +59,3 @@ def find_window(model: Any, tokenizer: Any) -> int:
             if isinstance(value, int) and 0 < value < 1_000_000_000:
                 return value
     return _FALLBACK_WINDOW
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what a library says went wrong, without its full stop."""
-    text = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
-    return text.rstrip(".")[:300]

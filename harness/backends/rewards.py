@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..api.backend import Message, ModelSpec
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from ..text.encoding import encode, render
-from .hf_load import first_line
 
 
 def check_reward_model(spec: ModelSpec) -> None:

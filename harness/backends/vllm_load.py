@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from ..extras import missing_extra
-from .hf_load import first_line
 
 _MEMORY_WORDS = ("memory", "engine core", "enginecore")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from ..errors import CrocoError, ModelError
+from ..errors import CrocoError, ModelError, first_line
 from ..extras import missing_extra
 from ..text.encoding import encode, render
 from .ledger import Ledger
@@ -62,7 +62,7 @@ class VllmEngine:
         try:
             return LLM(model=self._model, **self._options)
         except (ValueError, TypeError, OSError, RuntimeError) as error:
-            raise ModelError(f"vLLM can't load {self._model!r}: {' '.join(str(error).split())[:300]}.") from error
+            raise ModelError(f"vLLM can't load {self._model!r}: {first_line(error)}.") from error
 
     def _answer(self, requests: list[ChatRequest]) -> list[tuple[ChatRequest, Outcome]]:
         """One batch; if vLLM refuses it because of one request, that one alone is rejected."""
@@ -146,5 +146,5 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 def _why(error: Exception) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return TOO_LONG if any(x in text for x in _LENGTH_WORDS) else f"rejected by vLLM: {text[:200]}"
+    text = first_line(error)
+    return TOO_LONG if any(x in text for x in _LENGTH_WORDS) else f"rejected by vLLM: {text}"

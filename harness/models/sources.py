@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import registry
 from ..backends.adapters import read_adapter
-from ..errors import ModelError, UserError
+from ..errors import ModelError, UserError, first_line
 from ..store.fingerprint import folder_digest
 
 
@@ -81,7 +81,7 @@ def _on_hub(name: str, revision: str | None) -> ModelSource:
                 f"model {name!r} is neither a folder nor on the hub, or it is private: then set HF_TOKEN."
             ) from error
         except HfHubHTTPError as error:
-            raise ModelError(f"the hub refuses model {name!r}: {str(error).strip().splitlines()[0]}") from error
+            raise ModelError(f"the hub refuses model {name!r}: {first_line(error)}.") from error
         except Exception as error:  # the network's errors have no common base
             raise ModelError(
                 f"model {name!r} is neither a folder nor in the local hub cache, "

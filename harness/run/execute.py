@@ -107,13 +107,19 @@ def _check_config(run: RunDirectory, plan: Plan) -> None:
     neutral = [f"judges.{name}.options.{x}" for name, judge in plan.judges.items() for x in judge.neutral_options]
     neutral += [f"systems.{x.name}.server.{y}" for x in plan.systems if x.config.server for y in SystemServer.NEUTRAL]
     neutral += NEUTRAL_SECTIONS
-    if old and (changed := differing(flatten(yaml.safe_load(old)), flatten(yaml.safe_load(text)), neutral)):
+    before, now = (flatten(yaml.safe_load(x)) for x in (_completed(run, old) if old else text, text))
+    if changed := differing(before, now, neutral):
         raise StoreError(
             f"{run.path} was made with another config ({'; '.join(changed)}); "
             "give the run another name or folder, or restore the config."
         )
     if old != text:
         write_atomically(run.path / "config.yaml", text)
+
+
+def _completed(run: RunDirectory, text: str) -> str:
+    """A run's config with the settings that it could not name, because they are younger than it, at their defaults."""
+    return dump_config(_with_all_options(parse_config(text, str(run.path / "config.yaml"), run.path)))
 
 
 def _with_all_options(config: RunConfig) -> RunConfig:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..api.suite import NeedsResources
 from ..config.run_config import RunConfig
-from ..errors import CrocoError, ModelError
+from ..errors import CrocoError, ModelError, first_line
 from ..models.sources import find_model
 from .plan import Plan, make_plan, suite_options
 
@@ -63,8 +63,7 @@ def _download(name: str, revision: str | None) -> str:
     try:
         return Path(snapshot_download(name, revision=revision)).name
     except Exception as error:  # the hub's clients have errors without a common base
-        reason = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
-        raise ModelError(f"model {name!r} can't be downloaded: {reason}") from error
+        raise ModelError(f"model {name!r} can't be downloaded: {first_line(error)}.") from error
 
 
 def _fetch_tasks(config: RunConfig) -> Iterator[Fetched]:

@@ -31,7 +31,7 @@ from lm_eval.tasks._index import Kind
 from ...harness.api.answerer import PROMPT_TOO_LONG, Answerer
 from ...harness.api.records import GenerationRequest, Item, LikelihoodRequest, MetricKind, Score
 from ...harness.api.suite import TaskResult
-from ...harness.errors import DataError, UserError
+from ...harness.errors import DataError, UserError, first_line
 from ...harness.registry import did_you_mean
 from ...harness.store.fingerprint import digest, seed_for
 from ...harness.text.encoding import BEGINS, RenderedChat
@@ -140,7 +140,7 @@ class LmEvalTask:
             with _quiet():
                 (task,) = self.manager.load([asked])["tasks"].values()
         except Exception as error:  # YAML, its functions and the data sets can all fail in their own ways
-            raise DataError(f"task {lm_name!r} can't be loaded: {_reason(error)}") from error
+            raise DataError(f"task {lm_name!r} can't be loaded: {type(error).__name__}: {first_line(error)}") from error
         self._set_few_shot(task)
         self._check_few_shot(task, lm_name)
         return task
@@ -174,7 +174,9 @@ class LmEvalTask:
             try:
                 rows = dict(enumerate(task.eval_docs))
             except Exception as error:  # a data set's own code
-                raise DataError(f"task {name!r}: its documents can't be read: {_reason(error)}") from error
+                raise DataError(
+                    f"task {name!r}: its documents can't be read: {type(error).__name__}: {first_line(error)}"
+                ) from error
             if not rows:
                 raise DataError(f"task {name!r} has no documents in language {self._language!r}.")
             documents[name] = self._limited(name, rows)
@@ -220,7 +222,9 @@ class LmEvalTask:
                     fewshot_as_multiturn=answerer.chat_template,
                 )
         except (TemplateError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"task {', '.join(tasks)}: its templates or metrics failed: {_reason(error)}") from error
+            raise DataError(
+                f"task {', '.join(tasks)}: its templates or metrics failed: {type(error).__name__}: {first_line(error)}"
+            ) from error
         logged = results["samples"]
         items = [
             self._item(name, x, number)
@@ -418,11 +422,6 @@ def _item_value(raw: Any) -> _Value:
     except (TypeError, ValueError):
         number = float("nan")
     return _Value(number) if math.isfinite(number) else _Value(None, "the metric gave no number")
-
-
-def _reason(error: Exception) -> str:
-    text = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
-    return f"{type(error).__name__}: {text}"[:300]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...harness.errors import DataError
+from ...harness.errors import DataError, first_line
 
 _EXTENSIONS = ("parquet", "jsonl", "tsv")
 _SHOWN = 8
@@ -127,7 +127,7 @@ def _read(path: Path, source: Source) -> Any:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_tsv(path, source)
         return Dataset.from_pandas(table, preserve_index=False)
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path} can't be read: {_first_line(error)}") from error
+        raise DataError(f"{path} can't be read: {first_line(error)}.") from error
 
 
 def _read_jsonl(path: Path) -> dict[str, list[Any]]:
@@ -222,7 +222,7 @@ def _explained(source: Source, error: Exception) -> DataError:
             "run `croco-eval prefetch CONFIG` where there is a network."
         )
     if "BuilderConfig" in text and "not found" in text:
-        return DataError(f"{pin}: the hub's data set has no such configuration: {_first_line(error)}")
+        return DataError(f"{pin}: the hub's data set has no such configuration: {first_line(error)}.")
     if _is_unknown(error):
         tried = f" (nor is {' or '.join(source.also)})" if source.also else ""
         return DataError(
@@ -234,7 +234,7 @@ def _explained(source: Source, error: Exception) -> DataError:
             f"{pin} can't be fetched: the hub does not answer or breaks off ({type(error).__name__}); try again, or "
             "set HF_HUB_OFFLINE=1 to use what was fetched before."
         )
-    return DataError(f"{pin} can't be read: {type(chain[-1]).__name__}: {_first_line(chain[-1])}")
+    return DataError(f"{pin} can't be read: {type(chain[-1]).__name__}: {first_line(chain[-1])}.")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -264,11 +264,6 @@ def _checked(source: Source, where: str, split: str, rows: Any) -> Any:
         if column not in have:
             rows = rows.add_column(column, [None] * len(rows))
     return rows
-
-
-def _first_line(error: BaseException) -> str:
-    text = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
-    return text[:200].rstrip(".") + "."
 
 
 @contextmanager

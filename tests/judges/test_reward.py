@@ -217,7 +217,7 @@ def test_a_model_that_is_not_there_is_refused_before_anything_runs():
 def test_vllm_that_is_not_installed_is_named(make: MakeJudge):
     with pytest.raises(UserError, match=r"pip install 'croco-eval\[vllm\]'"):
         make(backend="vllm").check()
-    with pytest.raises(ModelError, match=r"pip install 'croco-eval\[vllm\]'"):
+    with pytest.raises(UserError, match=r"pip install 'croco-eval\[vllm\]'"):
         judge(make(backend="vllm"), pair("a", "b"))
 
 

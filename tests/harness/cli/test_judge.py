@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -21,11 +22,11 @@ from croco_eval.harness.errors import BudgetSpent, ServerError, StoreError, User
 from croco_eval.harness.run.execute import Outcome, execute, judge_again
 from croco_eval.harness.store.run_directory import RunDirectory, RunLock
 from croco_eval.training.nano.shipped import base_folder
+from helpers.command import COMMAND, run_command
 from helpers.judged_run import make_run
 from helpers.scripted_server import ScriptedServer, longer_wins, refuse, say, verdict
 from rich.console import Console
 
-COMMAND = str(Path(sys.executable).with_name("croco-eval"))
 TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
 
 
@@ -34,10 +35,8 @@ def llm(server: ScriptedServer, **options: Any) -> dict[str, Any]:
 
 
 def judge(run: RunDirectory, *more: object, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [COMMAND, "judge", str(run.path), "--judge", "llm", *map(str, more)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **env}, cwd=run.path
-    )
+    with mock.patch.dict(os.environ, env):
+        return run_command(run.path, "judge", run.path, "--judge", "llm", *more)
 
 
 def judge_here(run: RunDirectory, *judges: Any) -> tuple[Outcome, str]:

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import yaml
 from croco_eval.harness.store.run_directory import SCHEMA_VERSION
+from helpers.command import COMMAND, run_command
 
 TABLES = ("scores.csv", "preferences.csv", "leaderboard.csv")
-COMMAND = str(Path(sys.executable).with_name("croco-eval"))
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -40,7 +40,7 @@ judges: [reference]
 """,
         encoding="utf-8",
     )
-    done = subprocess.run([COMMAND, "run", "config.yaml"], cwd=folder, capture_output=True, text=True, check=False)
+    done = run_command(folder, "run", "config.yaml")
     assert done.returncode == 0, done.stderr
     (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
     return folder
@@ -86,7 +86,7 @@ def test_manifest_identifies_systems_tasks_and_versions(finished: Path):
 def test_a_second_run_does_nothing_and_loads_no_model(finished: Path):
     before = tables(finished / "runs" / "trial")
     cells = {x: x.stat().st_mtime_ns for x in (finished / "runs" / "trial" / "cells").rglob("*.parquet")}
-    again = subprocess.run([COMMAND, "run", "config.yaml"], cwd=finished, capture_output=True, text=True, check=False)
+    again = run_command(finished, "run", "config.yaml")
     assert again.returncode == 0, again.stderr
     assert tables(finished / "runs" / "trial") == before
     assert {x: x.stat().st_mtime_ns for x in cells} == cells
@@ -126,7 +126,7 @@ def test_resume_after_kill_gives_identical_tables(finished: Path, tmp_path: Path
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = {x: x.read_bytes() for x in cells.rglob("generations.jsonl")}
-    done = subprocess.run([COMMAND, "run", "config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_command(tmp_path, "run", "config.yaml")
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path / "runs" / "trial") == tables(finished / "runs" / "trial")
     assert not list(cells.rglob("*.jsonl"))
@@ -201,9 +201,7 @@ def test_answers_on_the_disk_are_not_asked_for_again(finished: Path, tmp_path: P
     )
     (cell / "cell.json").unlink()
     shutil.rmtree(tmp_path / "copy" / "runs" / "trial" / "judgments")
-    done = subprocess.run(
-        [COMMAND, "run", "config.yaml"], cwd=tmp_path / "copy", capture_output=True, text=True, check=False
-    )
+    done = run_command(tmp_path / "copy", "run", "config.yaml")
     assert done.returncode == 0, done.stderr
     resumed = pd.read_parquet(cell / "generations.parquet").set_index("item_id")["text"]
     assert resumed[row["item_id"]] == "recorded earlier"
@@ -214,7 +212,7 @@ def test_answers_on_the_disk_are_not_asked_for_again(finished: Path, tmp_path: P
 def test_a_changed_config_is_refused_and_the_field_is_named(finished: Path):
     text = (finished / "config.yaml").read_text(encoding="utf-8")
     (finished / "changed.yaml").write_text(text.replace("limit: 4", "limit: 5"), encoding="utf-8")
-    done = subprocess.run([COMMAND, "run", "changed.yaml"], cwd=finished, capture_output=True, text=True, check=False)
+    done = run_command(finished, "run", "changed.yaml")
     assert done.returncode == 1
     assert "suites.locale.limit: 4 -> 5" in done.stderr
     assert "Traceback" not in done.stderr
@@ -223,8 +221,26 @@ def test_a_changed_config_is_refused_and_the_field_is_named(finished: Path):
 def test_a_neutral_setting_may_change(finished: Path):
     text = (finished / "config.yaml").read_text(encoding="utf-8")
     (finished / "neutral.yaml").write_text(text.replace("batch_tokens: 512", "batch_tokens: 1024"), encoding="utf-8")
-    done = subprocess.run([COMMAND, "run", "neutral.yaml"], cwd=finished, capture_output=True, text=True, check=False)
+    done = run_command(finished, "run", "neutral.yaml")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_setting_younger_than_the_run_is_at_its_default(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    stored = tmp_path / "runs" / "trial" / "config.yaml"
+    config = yaml.safe_load(stored.read_text(encoding="utf-8"))
+    for system in config["systems"]:
+        del system["truncate"]
+    stored.write_text(yaml.safe_dump(config), encoding="utf-8")
+    text = (finished / "config.yaml").read_text(encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    done = run_command(tmp_path, "run", "config.yaml")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "config.yaml").write_text(
+        text.replace("croco-nano,", "croco-nano, truncate: refuse,"), encoding="utf-8"
+    )
+    done = run_command(tmp_path, "run", "config.yaml")
+    assert "truncate: cut -> refuse" in done.stderr
 
 
 def test_how_results_are_compared_may_change_in_a_finished_run(finished: Path, tmp_path: Path):
@@ -233,7 +249,7 @@ def test_how_results_are_compared_may_change_in_a_finished_run(finished: Path, t
     sections = "statistics: {margin: 0.3, alpha: 0.2}\narms: {dpo: sft, sft: base}\n"
     text = (finished / "config.yaml").read_text(encoding="utf-8")
     (tmp_path / "config.yaml").write_text(text + sections, encoding="utf-8")
-    done = subprocess.run([COMMAND, "run", "config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_command(tmp_path, "run", "config.yaml")
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["statistics"]["margin"] == 0.3
     assert set(pd.read_csv(run / "comparisons.csv")["margin"]) == {0.3}
@@ -250,11 +266,11 @@ def test_changed_weights_are_refused(finished: Path, tmp_path: Path, nano: Path)
         "systems": [{"name": "own", "model": "./model", "generation": {"max_new_tokens": 4}}],
     }  # fmt: skip
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    first = subprocess.run([COMMAND, "run", "config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    first = run_command(tmp_path, "run", "config.yaml")
     assert first.returncode == 0, first.stderr
     with (tmp_path / "model" / "generation_config.json").open("a") as file:
         file.write("\n")
-    second = subprocess.run([COMMAND, "run", "config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    second = run_command(tmp_path, "run", "config.yaml")
     assert second.returncode == 1
     assert "system.model:" in second.stderr
 
@@ -263,9 +279,7 @@ def test_a_second_run_on_the_same_directory_is_told_who_holds_it(finished: Path)
     from croco_eval.harness.store.run_directory import RunLock
 
     with RunLock(finished / "runs" / "trial"):
-        done = subprocess.run(
-            [COMMAND, "run", "config.yaml"], cwd=finished, capture_output=True, text=True, check=False
-        )
+        done = run_command(finished, "run", "config.yaml")
     assert done.returncode == 1
     assert f'"pid": {os.getpid()}' in done.stderr
 
