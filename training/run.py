@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -84,7 +85,11 @@ class Runner:
     """Runs single steps of a config, whose inputs must be there."""
 
     def __init__(self, config: TrainConfig, say: Say, progress: Progress, accelerate: str | None = None) -> None:
-        self._config, self._say, self._progress, self._accelerate = config, say, progress, accelerate
+        self._config, self._say, self._progress = config, say, progress
+        try:
+            self._accelerate = None if accelerate is None else shlex.split(accelerate)
+        except ValueError as error:
+            raise UserError(f"--accelerate {accelerate!r}: {error}.") from None
         self._at = TrainingDirectory.of(config)
         self._arms = resolve_arms(config)
 

@@ -212,6 +212,13 @@ def test_a_reward_model_learns_from_preferences_and_is_a_plain_classifier(tmp_pa
     assert pd.read_parquet(tmp_path / "out" / "score" / "trained" / "data.parquet")["reward"].notna().any()
 
 
+def test_accelerate_flags_that_no_shell_could_split_are_refused_before_anything_is_run(tmp_path: Path):
+    config = write(tmp_path, arms={"gold": {"trainer": "sft", "settings": {"answers": "gold"}}})
+    with pytest.raises(UserError, match=r"--accelerate .*No closing quotation"):
+        run(config, "sft", accelerate="--num_processes '2")
+    assert not (tmp_path / "out" / "sample").exists()
+
+
 def test_accelerate_trains_in_several_processes(done: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     arms = {"gold": {"trainer": "sft", "settings": {"answers": "gold"}}}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...harness.errors import CrocoError, ModelError, UserError
+from ...harness.errors import CrocoError, ModelError
 from ...harness.store.files import read_json, write_json
 from ...harness.store.parquet import read_records
 from ..config import DpoSettings, GrpoSettings, OnlineDpoSettings, RewardSettings, ScorerConfig, SftSettings
@@ -81,13 +82,13 @@ def _run_online(
         return train_grpo(base, prompts, reward, out, GrpoSettings(**job.settings), probe)
 
 
-def launch(job: Job, flags: str) -> list[dict[str, Any]]:
+def launch(job: Job, flags: Sequence[str]) -> list[dict[str, Any]]:
     """Runs a job under ``accelerate launch FLAGS`` and gives its log. Raises ModelError with what it said last."""
     folder = Path(job.out).parent
     write_json(folder / "job.json", asdict(job))
     command = [
         *(sys.executable, "-m", "accelerate.commands.launch"),
-        *shlex.split(flags),
+        *flags,
         *("-m", __name__, str(folder / "job.json")),
     ]
     result, failure = folder / "trained.json", folder / "failed.json"
@@ -98,7 +99,9 @@ def launch(job: Job, flags: str) -> list[dict[str, Any]]:
         raise ModelError(reason)
     if done.returncode or not result.exists():
         said = [x.strip() for x in done.stderr.splitlines() if x.strip()][-3:]
-        raise ModelError(f"`accelerate launch {flags}` failed with exit code {done.returncode}: {' / '.join(said)}")
+        raise ModelError(
+            f"`accelerate launch {shlex.join(flags)}` failed with exit code {done.returncode}: {' / '.join(said)}"
+        )
     log = read_json(result)
     result.unlink()
     return log
@@ -116,14 +119,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     if PartialState().is_main_process:
         write_json(file.parent / "trained.json", log)
-
-
-def check_flags(flags: str) -> None:
-    """Raises UserError for flags that no shell could split."""
-    try:
-        shlex.split(flags)
-    except ValueError as error:
-        raise UserError(f"--accelerate {flags!r}: {error}.") from None
 
 
 if __name__ == "__main__":

@@ -13,8 +13,3 @@ from ....harness.config.strict import read_yaml
 def load_templates(language: str) -> dict[str, Any]:
     """All texts of one language, keyed as in ``en.yaml``. A family that is not asked in the language is None."""
     return read_yaml(files(__name__) / f"{language}.yaml")
-
-
-def template_text(language: str) -> str:
-    """The file itself, for fingerprints."""
-    return (files(__name__) / f"{language}.yaml").read_text(encoding="utf-8")
