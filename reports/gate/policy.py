@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from ...harness.config.strict import read_strict
+from ...harness.config.strict import Strict, read_strict
 from ...harness.errors import UserError
 from ...harness.registry import did_you_mean
 from ...harness.text.languages import GROUPS, LANGUAGES, get_language, group_of
@@ -60,50 +59,44 @@ Margin = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_margin)]
 Margins = Annotated[dict[str, dict[str, Margin]], BeforeValidator(_by_row), AfterValidator(_row_names)]
 
 
-@dataclass(frozen=True)
-class ResolvedPolicy:
-    """A policy for one run. ``rows`` names what is gated in each of ``suites``: language groups, languages, ``all``.
+class Limits(Strict):
+    """What a written policy and one for a run have in common, key by key in docs/gate.md."""
 
-    ``margins`` has one entry per suite and row. Documented, key by key, in docs/gate.md.
-    """
-
-    suites: tuple[str, ...]
-    rows: tuple[str, ...]
-    margins: Mapping[tuple[str, str], float]
-    alpha: float
-    correction: Correction
-    require: Require
-    min_items: int
-    max_unscored: float
-    max_off_target: float | None
-    max_cost: float | None
-    n_resamples: int
-    seed: int
-
-    def as_json(self) -> dict[str, Any]:
-        """The policy as JSON can hold it: margins by suite, then by row."""
-        margins = {x: {row: self.margins[x, row] for row in self.rows} for x in self.suites}
-        return {**asdict(self), "suites": list(self.suites), "rows": list(self.rows), "margins": margins}
-
-
-class GatePolicy(BaseModel):
-    """A gate policy as it is written. ``margins``: suite (``*``: every suite) -> a margin, or margins by row."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    margin: Margin = 0.02
-    margins: Margins = {}
     alpha: float = Field(0.05, gt=0, lt=0.5)
     correction: Correction = "holm"
     require: Require = "non-inferior"
-    scopes: list[ScopeKind] = Field(["group", "all"], min_length=1)
-    suites: list[str] | None = Field(None, min_length=1)
     min_items: int = Field(30, ge=1)
     max_unscored: float = Field(0.05, ge=0, le=1)
     max_off_target: float | None = Field(None, ge=0, lt=1)
     max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
     n_resamples: int = Field(10_000, ge=100, le=1_000_000)
     seed: int = Field(0, ge=0)
+
+
+class ResolvedPolicy(Limits):
+    """A policy for one run. ``rows`` names what is gated in each of ``suites``: language groups, languages, ``all``.
+
+    ``margins`` has one entry per suite and row.
+    """
+
+    suites: tuple[str, ...]
+    rows: tuple[str, ...]
+    margins: Mapping[tuple[str, str], float]
+
+    def as_json(self) -> dict[str, Any]:
+        """The policy as JSON can hold it: margins by suite, then by row."""
+        margins = {x: {row: self.margins[x, row] for row in self.rows} for x in self.suites}
+        limits = self.model_dump(include=set(Limits.model_fields))
+        return {"suites": list(self.suites), "rows": list(self.rows), "margins": margins, **limits}
+
+
+class GatePolicy(Limits):
+    """A gate policy as it is written. ``margins``: suite (``*``: every suite) -> a margin, or margins by row."""
+
+    margin: Margin = 0.02
+    margins: Margins = {}
+    scopes: list[ScopeKind] = Field(["group", "all"], min_length=1)
+    suites: list[str] | None = Field(None, min_length=1)
 
     def resolve(self, suites: Iterable[str], languages: Iterable[str]) -> ResolvedPolicy:
         """The policy for a run with these suites and languages.
@@ -119,10 +112,9 @@ class GatePolicy(BaseModel):
                 )
         chosen = tuple(x for x in known if self.suites is None or x in self.suites)
         rows = gated_rows(list(languages), self.scopes)
-        settings = self.model_dump(exclude={"margin", "margins", "scopes", "suites"})
-        return ResolvedPolicy(
-            chosen, rows, {(x, row): self.margin_of(x, row) for x in chosen for row in rows}, **settings
-        )
+        margins = {(x, row): self.margin_of(x, row) for x in chosen for row in rows}
+        limits = self.model_dump(include=set(Limits.model_fields))
+        return ResolvedPolicy(suites=chosen, rows=rows, margins=margins, **limits)
 
     def margin_of(self, suite: str, row: str) -> float:
         """The margin of a row: the suite's for it, for its language group, for any row; every suite's; the default."""
