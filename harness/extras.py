@@ -7,9 +7,9 @@ from .errors import CrocoError, UserError
 _LIBRARIES = {
     "run": (
         *("torch", "transformers", "peft", "safetensors", "huggingface_hub", "datasets"),
-        *("lm_eval", "jinja2", "langdetect", "nltk", "sklearn", "babel"),
+        *("lm_eval", "jinja2", "langdetect", "nltk", "sklearn", "babel", "tokenizers"),
     ),
-    "train": ("accelerate", "orjson", "tokenizers", "trl"),
+    "train": ("accelerate", "orjson", "trl"),
     "vllm": ("vllm",),
 }
 EXTRA_OF = {library: extra for extra, libraries in _LIBRARIES.items() for library in libraries}

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from ..harness.config.run_config import Name, SystemConfig, languages_field, local_path, with_paths
 from ..harness.config.strict import Strict, read_strict
 from ..harness.registry import did_you_mean
-from .pairing.rule import Members, Pool, PromptSource, Target
+from .pairing.rule import PairRule
 
 
 class PromptsConfig(Strict):
@@ -97,16 +97,10 @@ class ScorerConfig(Strict):
     options: dict[str, Any] = {}
 
 
-class PairConfig(Strict):
-    """``reward``: the scorer whose rewards count, the first by default. ``pool``: candidates of one prompt in one
-    language, or in all. ``members``: with ``gold-chosen`` the gold answer is chosen whatever its reward."""
+class PairConfig(PairRule):
+    """``reward``: the scorer whose rewards count, the first by default."""
 
     reward: Name | None = None
-    pool: Pool = "language"
-    reject_target: Target = "mean_minus_2sigma"
-    chosen_target: Target = "max"
-    prompt_source: PromptSource = "chosen"
-    members: Members = "generations"
 
 
 class LoraSettings(Strict):

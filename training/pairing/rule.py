@@ -15,6 +15,8 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from ...harness.config.strict import Strict
+
 Array: TypeAlias = np.ndarray
 Target: TypeAlias = Literal[
     "mean_minus_2sigma", "q1", "min", "mean_minus_sigma", "mean", "mean_plus_sigma", "mean_plus_2sigma", "max"
@@ -29,9 +31,9 @@ PROMPT_SOURCES: tuple[PromptSource, ...] = get_args(PromptSource)
 Members: TypeAlias = Literal["generations", "generations+gold", "gold-chosen"]
 
 
-@dataclass(frozen=True)
-class PairRule:
-    """How pairs are made; ``config.PairConfig`` says what the fields mean."""
+class PairRule(Strict):
+    """How pairs are made. ``pool``: candidates of one prompt in one language, or in all. ``members``: with
+    ``gold-chosen`` the gold answer is chosen whatever its reward."""
 
     pool: Pool = "language"
     reject_target: Target = "mean_minus_2sigma"

@@ -38,13 +38,11 @@ def pair(config: TrainConfig, arm: Arm, say: Say) -> None:
 
 def _make_pairs(config: TrainConfig, arm: Arm, stage: Stage, sampled: Stage, scored: Stage) -> None:
     from ..pairing.candidates import read_candidates
-    from ..pairing.rule import PairRule
     from ..pairing.select import select_pairs
 
-    rule = PairRule(**arm.config.pair.model_dump(exclude={"reward"}))
     prompts = [x for x in _prompts(config, sampled) if x.language in arm.config.languages]
     candidates = read_candidates(sampled.data, scored.data, arm.config.languages)
-    pairs = select_pairs(rule, prompts, candidates, config.seed)
+    pairs = select_pairs(arm.config.pair, prompts, candidates, config.seed)
     stage.write(Pair, pairs.tables())
     summary = [asdict(x) for x in pairs.summary()]
     stage.conclude(sum(x["pairs"] for x in summary), {"skips": dict(pairs.skips), "summary": summary})

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import typer
-from croco_eval.harness.api.records import Score
 from croco_eval.harness.errors import CrocoError, StoreError, UserError
-from croco_eval.harness.store.parquet import read_records, write_records
 from croco_eval.reports.commands.report import report
 from croco_eval.reports.document.document import Document, Listing, Section, TextTable
 from croco_eval.reports.document.markdown import to_markdown
@@ -337,8 +336,10 @@ def test_run_of_another_schema_version_is_refused_in_a_sentence(tmp_path):
 def test_score_that_is_not_a_number_is_named(tmp_path):
     folder = whole_run(tmp_path / "run")
     file = folder / "cells" / "sft" / "quiz" / "no" / "scores.parquet"
-    rows = read_records(file, Score)
-    write_records(file, Score, [replace(rows[0], value=float("nan")), *rows[1:]])
+    table = pq.read_table(file)
+    values = [float("nan"), *table["value"].to_pylist()[1:]]
+    place = table.schema.get_field_index("value")
+    pq.write_table(table.set_column(place, table.schema.field(place), [values]), file)
     error = invoke(folder)[2]
     assert isinstance(error, StoreError)
     assert "cell sft, quiz, no: item m0/no has no value and no reason for it" in str(error)

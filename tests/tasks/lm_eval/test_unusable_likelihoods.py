@@ -85,13 +85,14 @@ def test_an_item_with_an_empty_choice_is_unscored(empty: str, tmp_path: Path, na
 def test_a_continuation_that_leaves_no_token_has_no_likelihood(nano: Path, monkeypatch: pytest.MonkeyPatch):
     """As with a tokenizer that joins it to the context's last word."""
     from croco_eval.harness.backends import hf_likelihood
+    from croco_eval.harness.backends.text import Fitted
 
     def swallowing(tokenizer, pairs, max_length):
-        yield from (((5, 6), () if continuation == "x" else (7, 8)) for _, continuation in pairs)
+        yield from (Fitted((5, 6), () if continuation == "x" else (7, 8), 0) for _, continuation in pairs)
 
     backend = HfBackend(ModelSpec(str(nano)), log=print)
     engine = backend.engine(None)
-    monkeypatch.setattr(hf_likelihood, "encode_pairs", swallowing)
+    monkeypatch.setattr(hf_likelihood, "fit_pairs", swallowing)
     requests = [LikelihoodRequest("a", i, "context", x) for i, x in enumerate(["x", "y", "", "x"])]
     found = dict(x for chunk in engine.loglikelihoods(requests, frozenset()) for x in chunk)
     assert [found[i].logprob is None for i in range(4)] == [True, False, True, True]
