@@ -17,7 +17,7 @@ run: $(STAMP)  ## install, then the main job on the packaged default
 	$(BIN)/croco-eval run
 
 test: $(STAMP)  ## install, then the test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-vllm: $(VLLM)/.installed  ## what needs vLLM, on a CPU, in an environment of its own
 	HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 VLLM_ENABLE_V1_MULTIPROCESSING=0 \

@@ -26,6 +26,26 @@ SHARED_DATA = SHARED / "data"
 Cli = Callable[..., subprocess.CompletedProcess]
 
 
+_LONG = (
+    "training/test_arms.py",
+    "training/study/test_run_study.py",
+    "harness/run/test_run.py",
+    "tasks/published/test_runs.py",
+    "training/nano/test_build.py",
+    "harness/run/test_resumed_adapters.py",
+    "tasks/lm_eval/test_adapter.py",
+    "test_wheel.py",
+)
+"""Files that take longest. They go first, so that no process is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the order of all others stays."""
+    root = Path(__file__).parent
+    places = {root / x: i for i, x in enumerate(_LONG)}
+    items.sort(key=lambda x: places.get(x.path, len(_LONG)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Published data sets for validation; a clone of its own has none."""

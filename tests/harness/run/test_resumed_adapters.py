@@ -23,11 +23,13 @@ def test_only_some_systems_left_to_do_gives_the_same_bytes(cli, write_config, na
     assert cli("run", "config.yaml").returncode == 0
     run = tmp_path / "runs" / "trial"
     whole = cells(run)
-    for left in (["base"], ["sft"], ["pissa"], ["base", "pissa"]) if workers == 1 else (["base", "pissa"],):
+    for left in (["base"], ["sft"], ["sft", "pissa"]) if workers == 1 else (["base", "pissa"],):
         for name in left:
             shutil.rmtree(run / "cells" / name)
         assert cli("run", "config.yaml").returncode == 0
         assert cells(run) == whole, left
+    if workers > 1:
+        return
     write_config("turned.yaml", systems=systems[::-1], suites=[{"name": "locale", "limit": 2}], judges=[])
     assert cli("run", "turned.yaml", "--out", tmp_path / "turned").returncode == 0
     again = cells(tmp_path / "turned")
