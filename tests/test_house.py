@@ -77,7 +77,7 @@ MAY_USE = {
     "harness/backends": ("run",),
     "harness/text/encoding.py": ("run",),
     "harness/backends/vllm_generate.py": ("run", "vllm"),
-    "harness/backends/vllm_load.py": ("vllm",),
+    "harness/vllm_load.py": ("vllm",),
     "harness/backends/vllm_rewards.py": ("vllm",),
     "harness/calls/offline.py": ("vllm",),
     "harness/models": ("run",),
@@ -150,7 +150,7 @@ def test_every_imported_distribution_is_declared_where_it_is_used():
         ("run", "safetensors", "training/nano/packed.py"),
         ("run", "scikit-learn", "tasks/published/euroeval/yaml/metrics.py"),
         ("train", "trl", "training/trainers/dpo.py"),
-        ("vllm", "vllm", "harness/backends/vllm_load.py"),
+        ("vllm", "vllm", "harness/vllm_load.py"),
     ],
 )
 def test_a_distribution_that_is_not_declared_is_found(group: str, distribution: str, file: str):

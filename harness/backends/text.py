@@ -51,11 +51,6 @@ def room_for_prompt(max_new_tokens: int, max_length: int) -> int:
     return room
 
 
-def encode_prompt(tokenizer: Any, text: str, room: int) -> list[int]:
-    """Token ids of a prompt, cut to ``room`` as ``cut_to`` cuts."""
-    return cut_to(tokenizer, text, encode(tokenizer, text), room)[0]
-
-
 def cut_to(tokenizer: Any, text: str, ids: list[int], room: int) -> tuple[list[int], int]:
     """The ids of a text that is too long without their middle, and how many those were.
 

@@ -12,9 +12,9 @@ from ..api.records import NO_CONTINUATION, GenerationRequest, LikelihoodRequest,
 from ..errors import ModelError
 from ..text.answers import opens_reasoning
 from ..text.encoding import RenderedChat, encode, readable
+from ..vllm_load import explain, load_llm
 from .adapters import Adapter, local_folder, read_adapter
 from .text import Fitted, cut_to, fit_pairs, read_answer, render_chat, room_for_prompt, stop_place
-from .vllm_load import explain, load_llm
 
 _AT_ONCE = 2048
 """Requests that vLLM is given together; their answers are known together."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..api.backend import Message, ModelSpec
 from ..errors import ModelError
+from ..vllm_load import explain, load_llm
 from .rewards import check_reward_model, encode_conversations
-from .vllm_load import explain, load_llm
 
 
 class VllmRewardModel:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from ..errors import CrocoError, ModelError, first_line
-from ..extras import missing_extra
+from ..errors import CrocoError, first_line
 from ..text.encoding import encode, render
+from ..vllm_load import load_llm
 from .ledger import Ledger
 from .messages import LOGPROB_TAIL, TOO_LONG, ChatReply, ChatRequest, NoReply, Outcome, Token
 
@@ -54,15 +54,7 @@ class VllmEngine:
 
     @cached_property
     def _llm(self) -> Any:
-        try:
-            from vllm import LLM  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            broken = ModelError(f"vLLM can't be imported ({error}).")
-            raise missing_extra(error, "engine vllm") or broken from error
-        try:
-            return LLM(model=self._model, **self._options)
-        except (ValueError, TypeError, OSError, RuntimeError) as error:
-            raise ModelError(f"vLLM can't load {self._model!r}: {first_line(error)}.") from error
+        return load_llm(self._model, **self._options)
 
     def _answer(self, requests: list[ChatRequest]) -> list[tuple[ChatRequest, Outcome]]:
         """One batch; if vLLM refuses it because of one request, that one alone is rejected."""

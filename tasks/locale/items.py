@@ -10,7 +10,6 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from ...harness.text.languages import LANGUAGES
 from ...harness.text.templates import fill_all
 from . import cldr
 from .facts import FAMILIES, Source, Split, draw_sources
@@ -182,8 +181,3 @@ _RENDERERS = {
     "number_format": _number_format,
     "list_format": _list_format,
 }
-
-
-def languages_with(family: str) -> tuple[str, ...]:
-    """Languages in which a family can be asked."""
-    return tuple(x for x in LANGUAGES if family in families_in(x))

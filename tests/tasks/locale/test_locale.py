@@ -15,7 +15,7 @@ from babel.numbers import get_territory_currencies
 from croco_eval.harness.text.languages import LANGUAGES
 from croco_eval.tasks.locale import cldr
 from croco_eval.tasks.locale.facts import FAMILIES, draw_sources, in_split, split_of
-from croco_eval.tasks.locale.items import MULTIPLE_CHOICE, build_items, families_in, fold, is_accepted, languages_with
+from croco_eval.tasks.locale.items import MULTIPLE_CHOICE, build_items, families_in, fold, is_accepted
 from croco_eval.tasks.locale.open_items import OPEN_FAMILIES, build_open_items, open_families_in
 
 SIZE = 60
@@ -25,6 +25,10 @@ ALL = [(family, language) for language in LANGUAGES for family in families_in(la
 @pytest.fixture(scope="module")
 def items():
     return {(family, language): build_items(family, language, SIZE, seed=0) for family, language in ALL}
+
+
+def languages_with(family: str) -> list[str]:
+    return [x for x in LANGUAGES if family in families_in(x)]
 
 
 def test_only_maltese_lacks_currencies_and_only_english_translations():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ModelError, first_line
-from ..extras import missing_extra
+from .errors import ModelError, first_line
+from .extras import missing_extra
 
 _MEMORY_WORDS = ("memory", "engine core", "enginecore")
 
@@ -16,7 +16,7 @@ def load_llm(model: str, **options: Any) -> Any:
         from vllm import LLM  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         broken = ModelError(f"vLLM can't be imported ({error}).")
-        raise missing_extra(error, "backend 'vllm'") or broken from error
+        raise missing_extra(error, "vLLM") or broken from error
     try:
         return LLM(model=model, **options)
     except Exception as error:  # vLLM raises many kinds; each means that this model can't be had
