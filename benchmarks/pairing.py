@@ -230,6 +230,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="Where the data go (about 1.2 GB per 500 prompts).")
     given = parser.parse_args()
+    if given.folder:
+        given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         data = make_data(Path(name), given.prompts)
         size = sum(Path(x).stat().st_size for x in data.files("answers"))
