@@ -45,7 +45,8 @@ def test_a_tuned_policy_is_sampled(tmp_path: Path):
     }
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(settings))
     run_stages(read_train_config(tmp_path / "train.yaml"), ["sample"], print, Silent())
-    candidates = pd.read_parquet(tmp_path / "train/try/sample/data.parquet")
+    sample = tmp_path / "train/try/sample"
+    candidates = pd.concat([pd.read_parquet(sample / "data.parquet"), pd.read_feather(sample / "data.arrow")], axis=1)
     own = candidates[candidates["kind"] == "generation"]
     assert len(own) == 2 * 3 * 4
     assert set(own["policy"]) == {"tuned"}
