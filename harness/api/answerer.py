@@ -77,22 +77,22 @@ class Answerer:
         done = "refused" if self._refuses else f"cut by {sum(cut):,} tokens in all"
         return f"{len(cut):,} of {len(self._asked):,} prompts are longer than the model's window and were {done}"
 
-    def _kept(self, answer: Response) -> Response:
-        """The answer as it is recorded."""
+    def _kept(self, request: LikelihoodRequest | GenerationRequest, answer: Response) -> Response:
+        """The answer as it is recorded: a likelihood is a number or there is none, and a text can be encoded."""
         if answer.n_cut and self._refuses:
             return Response(finish_reason=f"{PROMPT_TOO_LONG} by {answer.n_cut:,} tokens", n_cut=answer.n_cut)
-        return _encodable(answer)
+        return usable_likelihood(request, answer) if isinstance(request, LikelihoodRequest) else _encodable(answer)
 
     def _ask(self, kind: str, requests: Sequence[Any], method: Callable[..., Any]) -> list[Response]:
         keys = [(kind, x.item_id, x.index) for x in requests]
         answers: list[Response | None] = [
-            _checked(request, _response(self._known[key])) if key in self._known else None
+            self._kept(request, _response(self._known[key])) if key in self._known else None
             for key, request in zip(keys, requests, strict=True)
         ]
         done = frozenset(i for i, x in enumerate(answers) if x is not None)
         self._on_answers(len(done), len(requests))
         for chunk in method(requests, done) if len(done) < len(requests) else ():
-            new = [(i, _checked(requests[i], self._kept(x))) for i, x in chunk if answers[i] is None]
+            new = [(i, self._kept(requests[i], x)) for i, x in chunk if answers[i] is None]
             self._log.append({"kind": kind, "item_id": keys[i][1], "index": keys[i][2], **asdict(x)} for i, x in new)
             for i, x in new:
                 answers[i] = x
@@ -105,11 +105,6 @@ class Answerer:
         for key, request, answer in zip(keys, requests, complete, strict=True):
             self._asked[key] = _generation(request, answer)
         return complete
-
-
-def _checked(request: Any, answer: Response) -> Response:
-    """The answer as it may be kept: a likelihood is a number or there is none, and a text can be encoded."""
-    return usable_likelihood(request, answer) if isinstance(request, LikelihoodRequest) else _encodable(answer)
 
 
 def _encodable(answer: Response) -> Response:

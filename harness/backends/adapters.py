@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 
 Handling = Literal["shared", "own copy", "refused"]
 
@@ -230,5 +230,4 @@ def local_folder(adapter: Path) -> Path:
     try:
         return Path(snapshot_download(str(adapter)))
     except Exception as error:  # the hub's clients have errors without a common base
-        reason = next((x.strip() for x in str(error).splitlines() if x.strip()), type(error).__name__)
-        raise ModelError(f"adapter {str(adapter)!r} can't be read: {reason[:300]}") from error
+        raise ModelError(f"adapter {str(adapter)!r} can't be read: {first_line(error)}.") from error

@@ -27,7 +27,7 @@ def _careful_kind(kind: type) -> type:
 
     def apply_chat_template(self: Any, conversation: Any, *args: Any, tokenize: bool = True, **more: Any) -> Any:
         if args or more.get("return_assistant_tokens_mask"):
-            raise NotImplementedError("chats are rendered by keywords, and without masks.")
+            raise ValueError("this tokenizer gives no masks of assistants' tokens, and takes its settings by keyword.")
         several = not isinstance(conversation[0], Mapping)
         texts = [_rendered(self, x, more) for x in (conversation if several else [conversation])]
         if not tokenize:
