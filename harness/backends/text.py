@@ -77,6 +77,12 @@ def token_batches(lengths: Mapping[int, int], batch_tokens: int) -> list[list[in
     return batches
 
 
+def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Iterator[tuple[Ids, Ids]]:
+    """Contexts and continuations as ``fit_pairs`` gives them."""
+    for x in fit_pairs(tokenizer, pairs, max_length):
+        yield x.context, x.continuation
+
+
 def fit_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Iterator[Fitted]:
     """Token ids of contexts and continuations, split as lm-eval splits them: spaces at a context's end go to the
     continuation, and the two are encoded together. Too long a context is cut as ``cut_to`` cuts."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from croco_eval.harness.backends.text import fit_pairs
+from croco_eval.harness.backends.text import encode_pairs
 from croco_eval.harness.text.encoding import RenderedChat, encode, encode_content, readable, render
 from helpers.tokenizers import ADDS, BOS, END, EOS, KINDS, NEXT, TEMPLATE, UNK, USER, make_tokenizer, special_strings
 from transformers import AutoTokenizer
@@ -74,10 +74,10 @@ def test_a_text_gets_what_the_tokenizer_puts_in_front_and_nothing_behind(kind: s
 def test_context_and_continuation_are_the_tokens_of_the_whole(kind: str, adds: str):
     tokenizer = make_tokenizer(kind, adds)
     for context, continuation in [("Tell me ab", "out Denmark"), ("The week ", "begins"), ("Oslo is", " the capital")]:
-        ((head, tail, _),) = fit_pairs(tokenizer, [(context, continuation)], 10_000)
+        ((head, tail),) = encode_pairs(tokenizer, [(context, continuation)], 10_000)
         assert [*head, *tail] == encode(tokenizer, context + continuation)
         asked = [{"role": "user", "content": context}]
-        ((head, tail, _),) = fit_pairs(tokenizer, [(render(tokenizer, asked), continuation)], 10_000)
+        ((head, tail),) = encode_pairs(tokenizer, [(render(tokenizer, asked), continuation)], 10_000)
         expected = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False) + continuation
         assert [*head, *tail] == tokenizer.encode(expected, add_special_tokens=False)
 
@@ -120,7 +120,7 @@ def test_nothing_in_a_text_is_a_special_token(tokenizer: Any):
         assert specials_of(tokenizer, encode(tokenizer, f"x {text}")) == []
         chat = render(tokenizer, turn("x", "y")[:1])
         for context in ("x", chat):
-            ((head, tail, _),) = fit_pairs(tokenizer, [(context, text)], 10_000)
+            ((head, tail),) = encode_pairs(tokenizer, [(context, text)], 10_000)
             assert specials_of(tokenizer, [*head, *tail]) == specials_of(tokenizer, encode(tokenizer, context))
 
 
